@@ -31,7 +31,7 @@ class AmqpError(Exception):
 
     @property
     def reply_text(self) -> str:
-        """``NAME - detail`` (the bare name without detail), at most 255 octets of UTF-8, ``...`` where cut."""
+        """``NAME - detail`` (bare name without detail) in at most 255 octets of UTF-8, ``...`` where cut."""
         text = f"{self.reply_name} - {self.detail}" if self.detail else self.reply_name
         octets = text.encode("utf-8", "replace")
         if len(octets) > SHORTSTR_MAX_OCTETS:
