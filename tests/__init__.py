@@ -1,0 +1,1 @@
+"""Everything that is tested from outside and from inside, by kind."""

@@ -1,0 +1,1 @@
+"""Real clients over real sockets: pika (blocking and asyncio adapter) and aio-pika."""

@@ -1,0 +1,1 @@
+"""pika.adapters.asyncio_connection.AsyncioConnection."""

@@ -1,0 +1,1 @@
+"""pika.BlockingConnection."""
