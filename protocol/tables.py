@@ -1,10 +1,10 @@
 """Field tables, octets to values and back without loss of value or width.
 
-Every one of RabbitMQ's field types has a Python type of its own, so that ``encode_table(decode_table(octets))``
-gives the same octets (but that ``L`` becomes its synonym ``l``, and of duplicate keys the first counts, as in
-RabbitMQ) and argument checks can name the type that a client used. pamqp has no such codec: it shrinks integers
-and doubles and raises on some values. Keep tables that must outlive the process as ``encode_table``'s octets;
-JSON would lose the types.
+Every one of RabbitMQ's field types has a Python type of its own, so that decoding and encoding a table gives
+the same octets (but that ``L`` becomes its synonym ``l``, and of duplicate keys the first counts, as in
+RabbitMQ) and argument checks can name the type that a client used. pamqp has no such codec: it shrinks
+integers and doubles and raises on some values. Keep tables that must outlive the process as the octets that
+``encode_table`` gives; JSON would lose the types.
 
 Spec: AMQP 0-9-1, 4.2.5.5; RabbitMQ: "AMQP 0-9-1 errata", section 3 (the field types really in use).
 """
@@ -21,7 +21,7 @@ FieldTable = dict[str, Any]
 """A decoded table. Keys that are not UTF-8 are kept by surrogate escapes.
 
 Values by field type: ``t`` bool, ``S`` str (bytes where not UTF-8), ``l`` and ``L`` int, ``d`` float,
-``D`` Decimal, ``A`` list, ``F`` dict, ``V`` None, ``x`` bytearray, and the classes below for the other widths.
+``D`` Decimal, ``A`` list, ``F`` dict, ``V`` None, ``x`` bytearray; the classes below for the other widths.
 """
 
 MAX_DEPTH: Final = 100
@@ -29,7 +29,7 @@ MAX_DEPTH: Final = 100
 
 
 class TypedInt(int):
-    """An integer that remembers its field type and equals any int of its value. Plain int stands for ``l``."""
+    """An integer that remembers its field type and equals any int of its value; plain int is ``l``."""
 
     __slots__ = ()
     type_name: ClassVar[str]
@@ -134,7 +134,7 @@ def decode_table(octets: bytes) -> FieldTable:
 
 
 def table_at(octets: bytes, at: int, stop: int, depth: int = 0) -> tuple[FieldTable, int]:
-    """The table, size first, that starts at ``at`` and ends by ``stop``; also where it ends. Raises as above."""
+    """The table, size first, that starts at ``at`` and ends by ``stop``, and its end. Raises as above."""
     at, end = _sized(octets, at, stop)
     return fields_between(octets, at, end, depth), end
 
@@ -157,7 +157,7 @@ def fields_between(octets: bytes, at: int, end: int, depth: int = 0) -> FieldTab
 def encode_table(table: FieldTable) -> bytes:
     """The octets of a table, its 4-octet size first, fields in the table's order.
 
-    Raises TypeError, ValueError or struct.error for values that no table can hold; decoded tables always encode.
+    Raises TypeError, ValueError or struct.error for values that no table can hold; a decoded table encodes.
     """
     body = encode_fields(table)
     return _SIZE.pack(len(body)) + body
