@@ -1,0 +1,266 @@
+"""The settings: one model, from which everything else about them is generated.
+
+A field of ``Settings`` gives a setting's type, default, limits and meaning once. Its TOML key is the field's name,
+its environment variable ``LEVERET_`` and the name in capitals, its flag ``--`` and the name with hyphens. The flags
+(broker/cli.py) and the table in docs/configuration.md (broker/settings_table.py) come from the same fields.
+Defaults < file < environment < flags.
+"""
+
+import difflib
+import enum
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, cast, get_args, get_origin
+
+import annotated_types
+from pydantic import Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class Mark(enum.Enum):
+    """What is special about a setting, beside its type."""
+
+    SECRET = "never shown, and without a flag: any user of the machine can list a process's arguments"
+    NOT_IN_FILE = "cannot be given in the TOML file"
+
+
+ENVIRONMENT_PREFIX: Final = "LEVERET_"
+
+# Kubernetes gives every pod variables about the services beside it. For a service with the name leveret they begin as
+# ours do (LEVERET_SERVICE_HOST, LEVERET_PORT_5672_TCP, LEVERET_PORT=tcp://10.0.0.1:5672) and are not meant for us.
+SERVICE_LINK: Final = re.compile(
+    r"LEVERET_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP|SCTP))(_\w+)?", re.IGNORECASE
+)
+SERVICE_URL: Final = re.compile(r"(tcp|udp|sctp)://")
+
+# The value of a misspelt name is shown, but not when it may be a password.
+SECRET_NAME: Final = re.compile(r"pass|pwd|secret|token|key", re.IGNORECASE)
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; each of ``problems`` is one line that names key, value and what is allowed."""
+
+    exit_code: Final = 2
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class Settings(BaseSettings):
+    """Every setting of the broker, checked and read-only.
+
+    ``Settings(port=0)`` reads the environment, and the TOML file when one is named; ``load`` does the same and
+    says in plain lines what is wrong.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
+    )
+
+    host: str = Field("*", min_length=1, description="Address to listen on; `*` is all, IPv4 and IPv6.")
+    port: int = Field(5672, ge=0, le=65535, description="TCP port; 0 takes a free one and logs which.")
+    data_dir: Path = Field(Path("leveret-data"), description="Directory of all data; made if missing.")
+    config: Annotated[Path | None, Mark.NOT_IN_FILE] = Field(None, description="TOML file with settings.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_format: Literal["console", "json"] = Field("console", description="Log lines for people or programs.")
+
+    default_user: str = Field("guest", min_length=1, description="Name of the first user.")
+    default_pass: Annotated[str, Mark.SECRET] = Field(
+        "guest", repr=False, description="Password of that user."
+    )
+    default_vhost: str = Field("/", min_length=1, description="Name of the first virtual host.")
+    loopback_users: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("guest",), description="Users admitted only from the broker's own machine."
+    )
+
+    heartbeat_s: int = Field(60, ge=0, le=65535, description="Heartbeat offered, in seconds; 0 is none.")
+    channel_max: int = Field(2047, ge=0, le=65535, description="Channels of one connection; 0 is no limit.")
+    frame_max: int = Field(131_072, ge=4096, le=2**31 - 1, description="Largest frame, in octets.")
+    max_message_octets: int = Field(128 << 20, ge=1, le=512 << 20, description="Largest body, in octets.")
+    handshake_timeout_s: float = Field(
+        10.0, gt=0, le=3600, allow_inf_nan=False, description="Time to open a connection, in seconds."
+    )
+    segment_octets: int = Field(
+        64 << 20, ge=1 << 16, le=1 << 30, description="Size at which the log begins a new segment, in octets."
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def refuse_truth_values(cls, value: object) -> object:
+        """Refuse true and false: for a number, Python would read them as 1 and 0."""
+        if isinstance(value, bool):
+            raise ValueError("no setting is true or false")
+        return value
+
+    @field_validator("loopback_users", mode="before")
+    @classmethod
+    def split_names(cls, value: object) -> object:
+        """Read ``a,b`` as two names and ``none`` as no name, since flags and variables hold one text."""
+        if not isinstance(value, str):
+            return value
+        names = tuple(name.strip() for name in value.split(",") if name.strip())
+        return () if names == ("none",) else names
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then environment, then the file that one of the two names; the defaults come last."""
+        variables = dict(env_settings())
+        if is_service_link(variable_name("port"), str(variables.get("port"))):
+            del variables["port"]
+        file = init_settings().get("config") or variables.get("config")
+        sources = (init_settings, Variables(settings_cls, variables))
+        return sources if file is None else (*sources, TomlConfigSettingsSource(settings_cls, Path(file)))
+
+
+class Variables(PydanticBaseSettingsSource):
+    """The values that the environment gives, without those that are not meant for us."""
+
+    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self.values = values
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self.values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self.values
+
+
+def load(flags: Mapping[str, object] | None = None) -> Settings:
+    """Return the settings in force: of flags (by field name), environment, file, default the first that has one.
+
+    Raises SettingsError with a line for every key that is unknown and every value that is not allowed.
+    """
+    flags = flags or {}
+    file = str(flags.get("config") or read_variable("config") or "")
+    in_file = read_file(Path(file)) if file else {}
+    problems = unknown_variables() + unknown_keys(in_file, file)
+    try:
+        settings = Settings(**cast("dict[str, Any]", dict(flags)))
+    except ValidationError as invalid:
+        wrong = dict.fromkeys(str(error["loc"][0]) for error in invalid.errors())
+        problems += [bad_value(key, flags, in_file, file) for key in wrong if key in Settings.model_fields]
+        raise SettingsError(*problems) from None
+    if problems:
+        raise SettingsError(*problems)
+    return settings
+
+
+def read_file(file: Path) -> dict[str, Any]:
+    """Return the keys of a TOML file. Raises SettingsError when it cannot be read as one."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        problem = error.strerror or str(error)
+    except UnicodeDecodeError:
+        problem = "not UTF-8"
+    except tomllib.TOMLDecodeError as error:
+        problem = str(error)
+    raise SettingsError(f"config: cannot read {str(file)!r} ({problem}); it must be a TOML file")
+
+
+def read_variable(key: str) -> str | None:
+    """Return what the environment gives for a setting; None when it gives nothing, or an empty text."""
+    for name, value in os.environ.items():
+        if name.upper() == variable_name(key) and not is_service_link(name, value):
+            return value or None
+    return None
+
+
+def unknown_variables() -> list[str]:
+    """Return a line for each environment variable that begins as ours do and is no setting."""
+    known = [variable_name(key) for key in Settings.model_fields]
+    return [
+        f"{name}: unknown setting{shown(name, value)} in the environment; {nearest(name.upper(), known)}"
+        for name, value in sorted(os.environ.items())
+        if name.upper().startswith(ENVIRONMENT_PREFIX)
+        and name.upper() not in known
+        and not is_service_link(name, value)
+    ]
+
+
+def unknown_keys(in_file: Mapping[str, object], file: str) -> list[str]:
+    """Return a line for each key of the file that is no setting, or one that a file cannot give."""
+    known = [key for key, field in Settings.model_fields.items() if Mark.NOT_IN_FILE not in field.metadata]
+    return [
+        f"{key}: unknown setting{shown(key, value)} in {file!r}; {nearest(key, known)}"
+        for key, value in in_file.items()
+        if key not in known
+    ]
+
+
+def shown(name: str, value: object) -> str:
+    """Return the value of an unknown setting as it is shown, nothing when it may be a secret."""
+    return "" if SECRET_NAME.search(name) else f" (value {value!r})"
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return the advice for an unknown name: the one that was probably meant, else all there are."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"allowed are {', '.join(known)}"
+
+
+def bad_value(key: str, flags: Mapping[str, object], in_file: Mapping[str, object], file: str) -> str:
+    """Return the line about a value that is not allowed: key, value, where it was given, what is allowed."""
+    field = Settings.model_fields[key]
+    value: object
+    if key in flags:
+        value, place = flags[key], flag_name(key)
+    elif (variable := read_variable(key)) is not None:
+        value, place = variable, variable_name(key)
+    else:
+        value, place = in_file.get(key), repr(file)
+    text = "the value" if Mark.SECRET in field.metadata else repr(value)
+    return f"{key}: {text} from {place} is not allowed; it must be {allowed(field)}"
+
+
+def allowed(field: FieldInfo) -> str:
+    """Return in words what values a setting may have, from its type and limits."""
+    kind = field.annotation
+    limits = {type(limit): limit for limit in field.metadata}
+    if get_origin(kind) is Literal:
+        return " or ".join((", ".join(get_args(kind)[:-1]), get_args(kind)[-1]))
+    if kind is int:
+        return f"a whole number from {limits[annotated_types.Ge].ge} to {limits[annotated_types.Le].le}"
+    if kind is float:
+        return f"a number above {limits[annotated_types.Gt].gt:g}, up to {limits[annotated_types.Le].le:g}"
+    if kind in (Path, Path | None):
+        return "a path"
+    if kind == tuple[str, ...]:
+        return "names separated by commas, or none"
+    return "a text, not empty" if annotated_types.MinLen in limits else "a text"
+
+
+def flag_name(key: str) -> str:
+    """Return the flag of a setting: ``data_dir`` is ``--data-dir``."""
+    return "--" + key.replace("_", "-")
+
+
+def variable_name(key: str) -> str:
+    """Return the environment variable of a setting: ``data_dir`` is ``LEVERET_DATA_DIR``."""
+    return ENVIRONMENT_PREFIX + key.upper()
+
+
+def is_service_link(name: str, value: str) -> bool:
+    """Tell whether an environment variable is one that Kubernetes made for a service with our name."""
+    if SERVICE_LINK.fullmatch(name):
+        return True
+    return name.upper() == variable_name("port") and SERVICE_URL.match(value) is not None
