@@ -1,9 +1,9 @@
 """The settings: one model, from which everything else about them is generated.
 
-A field of ``Settings`` gives a setting's type, default, limits and meaning once. Its TOML key is the field's name,
-its environment variable ``LEVERET_`` and the name in capitals, its flag ``--`` and the name with hyphens. The flags
-(broker/cli.py) and the table in docs/configuration.md (broker/settings_table.py) come from the same fields.
-Defaults < file < environment < flags.
+A field of ``Settings`` gives a setting's type, default, limits and meaning once. Its TOML key is the field's
+name, its environment variable ``LEVERET_`` and the name in capitals, its flag ``--`` and the name with hyphens.
+The flags (broker/cli.py) and the table in docs/configuration.md (broker/settings_table.py) come from the same
+fields. Defaults < file < environment < flags.
 """
 
 import difflib
@@ -36,19 +36,19 @@ class Mark(enum.Enum):
 
 ENVIRONMENT_PREFIX: Final = "LEVERET_"
 
-# Kubernetes gives every pod variables about the services beside it. For a service with the name leveret they begin as
-# ours do (LEVERET_SERVICE_HOST, LEVERET_PORT_5672_TCP, LEVERET_PORT=tcp://10.0.0.1:5672) and are not meant for us.
+# Kubernetes gives every pod variables about the services beside it. For a service with the name leveret they
+# begin as ours do (LEVERET_SERVICE_HOST, LEVERET_PORT_5672_TCP, LEVERET_PORT=tcp://10.0.0.1:5672); skip them.
 SERVICE_LINK: Final = re.compile(
     r"LEVERET_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP|SCTP))(_\w+)?", re.IGNORECASE
 )
 SERVICE_URL: Final = re.compile(r"(tcp|udp|sctp)://")
 
 # The value of a misspelt name is shown, but not when it may be a password.
-SECRET_NAME: Final = re.compile(r"pass|pwd|secret|token|key", re.IGNORECASE)
+SECRET_NAME: Final = re.compile(r"pas|pwd|secret|token|key", re.IGNORECASE)
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used; each of ``problems`` is one line that names key, value and what is allowed."""
+    """Settings that cannot be used; each of ``problems`` is a line that names key, value and what is allowed."""
 
     exit_code: Final = 2
 
@@ -60,8 +60,8 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """Every setting of the broker, checked and read-only.
 
-    ``Settings(port=0)`` reads the environment, and the TOML file when one is named; ``load`` does the same and
-    says in plain lines what is wrong.
+    ``Settings(port=0)`` reads the environment, and the TOML file when one is named; ``load`` does the same
+    and says in plain lines what is wrong.
     """
 
     model_config = SettingsConfigDict(
@@ -145,7 +145,7 @@ class Variables(PydanticBaseSettingsSource):
 
 
 def load(flags: Mapping[str, object] | None = None) -> Settings:
-    """Return the settings in force: of flags (by field name), environment, file, default the first that has one.
+    """Return the settings in force: of flags (by field name), environment, file, default the first given.
 
     Raises SettingsError with a line for every key that is unknown and every value that is not allowed.
     """
