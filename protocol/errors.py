@@ -12,6 +12,7 @@ from typing import ClassVar
 from protocol.constants import SHORTSTR_MAX_OCTETS
 
 _CUT_MARK = b"..."
+_SHOWN_OCTETS = 128  # at two characters or more an octet, no reply text has room for more
 
 
 class AmqpError(Exception):
@@ -41,6 +42,12 @@ class AmqpError(Exception):
 
     def __str__(self) -> str:
         return self.reply_text
+
+
+def erlang_binary(octets: bytes) -> str:
+    """``<<1,2,3>>``: octets as Erlang prints them, and so as RabbitMQ's framing errors do; long ones cut."""
+    shown = ",".join(map(str, octets[:_SHOWN_OCTETS]))
+    return f"<<{shown}>>" if len(octets) <= _SHOWN_OCTETS else f"<<{shown},{_CUT_MARK.decode()}>>"
 
 
 class ChannelException(AmqpError):
