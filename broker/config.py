@@ -1,9 +1,9 @@
 """The settings: one model, from which everything else about them is generated.
 
 A field of ``Settings`` gives a setting's type, default, limits and meaning once. Its TOML key is the field's
-name, its environment variable ``LEVERET_`` and the name in capitals, its flag ``--`` and the name with hyphens.
-The flags (broker/cli.py) and the table in docs/configuration.md (broker/settings_table.py) come from the same
-fields. Defaults < file < environment < flags.
+name, its variable ``LEVERET_`` and the name in capitals, its flag ``--`` and the name with hyphens. The flags
+(broker/cli.py) and the table in docs/configuration.md (broker/settings_table.py) come from the same fields.
+Defaults < file < environment < flags.
 """
 
 import difflib
@@ -48,7 +48,7 @@ SECRET_NAME: Final = re.compile(r"pas|pwd|secret|token|key", re.IGNORECASE)
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used; each of ``problems`` is a line that names key, value and what is allowed."""
+    """Settings that cannot be used; each of ``problems`` is a line naming key, value and what is allowed."""
 
     exit_code: Final = 2
 

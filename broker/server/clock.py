@@ -1,0 +1,155 @@
+"""The one clock: what time it is, and what is to happen later.
+
+Heartbeats, expiries, delays and timeouts all wait in one heap of timers, and the event loop is asked to wake
+up for the earliest of them only. Nothing else reads the time or sets timers on the loop. Tests use
+``ManualClock``, whose time stands still until the test moves it.
+"""
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from typing import Final
+
+# Cancelled timers stay in the heap until they come up, or until they are this many and more than the others.
+CANCELLED_KEPT: Final = 512
+
+
+class Timer:
+    """A call that waits in the heap; ``cancel`` may come at any time, also twice and after the call."""
+
+    __slots__ = ("_callback", "_clock", "due_ms")
+
+    def __init__(self, clock: "Clock", due_ms: int, callback: Callable[[], object]) -> None:
+        self._clock = clock
+        self._callback: Callable[[], object] | None = callback
+        self.due_ms = due_ms
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the call is still to come."""
+        return self._callback is not None
+
+    def cancel(self) -> None:
+        """See to it that the call does not happen."""
+        if self._callback is not None:
+            self._callback = None
+            self._clock.count_cancelled()
+
+    def fire(self) -> None:
+        """Make the call, once."""
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
+
+
+class Clock:
+    """Time and timers on an asyncio loop. Times are whole milliseconds."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._loop = loop
+        self._heap: list[tuple[int, int, Timer]] = []
+        self._turn = itertools.count()
+        self._cancelled_count = 0
+        self._wake_up: asyncio.TimerHandle | None = None
+        self._wake_up_ms = 0
+        self._running_ms: int | None = None
+
+    def monotonic_ms(self) -> int:
+        """Return the time since some fixed moment; it never goes back. For all intervals."""
+        return time.monotonic_ns() // 1_000_000
+
+    def wall_ms(self) -> int:
+        """Return the time since 1970 (UTC); it jumps when the machine's clock is set. For timestamps only."""
+        return time.time_ns() // 1_000_000
+
+    def call_at(self, due_ms: int, callback: Callable[[], object]) -> Timer:
+        """Call ``callback`` when ``monotonic_ms`` has reached ``due_ms``; of equals the first asked first."""
+        if self._running_ms is not None:
+            # So that a call which sets itself again at once cannot keep the loop from everything else.
+            due_ms = max(due_ms, self._running_ms + 1)
+        timer = Timer(self, due_ms, callback)
+        heapq.heappush(self._heap, (due_ms, next(self._turn), timer))
+        if self._running_ms is None:
+            self._arm()
+        return timer
+
+    def call_later(self, delay_ms: int, callback: Callable[[], object]) -> Timer:
+        """Call ``callback`` after ``delay_ms``."""
+        return self.call_at(self.monotonic_ms() + delay_ms, callback)
+
+    def run_due(self) -> None:
+        """Make the calls that are due, in order. When one raises, the others are made at the next turn."""
+        self._running_ms = now_ms = self.monotonic_ms()
+        try:
+            while self._heap and self._heap[0][0] <= now_ms:
+                timer = heapq.heappop(self._heap)[2]
+                if timer.is_waiting:
+                    timer.fire()
+                else:
+                    self._cancelled_count -= 1
+        finally:
+            self._running_ms = None
+            self._arm()
+
+    def count_cancelled(self) -> None:
+        """Note one more cancelled timer, and sweep the heap when most of what is in it has been cancelled."""
+        self._cancelled_count += 1
+        if self._cancelled_count > CANCELLED_KEPT and self._cancelled_count * 2 > len(self._heap):
+            self._heap[:] = [entry for entry in self._heap if entry[2].is_waiting]
+            heapq.heapify(self._heap)
+            self._cancelled_count = 0
+
+    @property
+    def timer_count(self) -> int:
+        """How many timers wait, the cancelled ones not counted."""
+        return len(self._heap) - self._cancelled_count
+
+    def _arm(self) -> None:
+        """Have the loop wake up for the earliest timer."""
+        if self._loop is None or not self._heap:
+            return
+        due_ms = self._heap[0][0]
+        if self._wake_up is not None:
+            if self._wake_up_ms <= due_ms:
+                return
+            self._wake_up.cancel()
+        self._wake_up_ms = due_ms
+        # A delay, not a moment: the loop's own clock need not be ours, and uvloop's stands still in a turn.
+        self._wake_up = self._loop.call_later(max(0, due_ms - self.monotonic_ms()) / 1000, self._woken)
+
+    def _woken(self) -> None:
+        self._wake_up = None
+        self.run_due()
+
+
+class ManualClock(Clock):
+    """A clock for tests: time moves by ``advance`` alone, and what is due is called there and then."""
+
+    def __init__(self, now_ms: int = 1_000_000, wall_ms: int = 1_700_000_000_000) -> None:
+        super().__init__(None)
+        self._now_ms = now_ms
+        self._wall_ms = wall_ms
+
+    def monotonic_ms(self) -> int:
+        return self._now_ms
+
+    def wall_ms(self) -> int:
+        return self._wall_ms
+
+    def advance(self, by_ms: int) -> None:
+        """Move time forward and make each call that becomes due, at its own time."""
+        end_ms = self._now_ms + by_ms
+        while self._heap and self._heap[0][0] <= end_ms:
+            self._move_to(max(self._now_ms, self._heap[0][0]))
+            self.run_due()
+        self._move_to(end_ms)
+
+    def set_wall_ms(self, wall_ms: int) -> None:
+        """Set the wall clock, as an administrator or a time server does."""
+        self._wall_ms = wall_ms
+
+    def _move_to(self, now_ms: int) -> None:
+        self._wall_ms += now_ms - self._now_ms
+        self._now_ms = now_ms
