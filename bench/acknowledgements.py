@@ -1,7 +1,8 @@
 """Single acknowledgements of consecutive delivery tags, ready to send.
 
-One block holds 65,536 basic.ack frames whose tags differ in their low 16 bits; sending a run of them is a slice.
-When the tags pass the block's end, the six upper octets of all tags are written anew, one strided assignment each.
+One block holds 65,536 basic.ack frames whose tags differ in their low 16 bits; sending a run of them is a
+slice. When the tags pass the block's end, the six upper octets of all tags are written anew, one strided
+assignment each.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ class Acknowledgements:
         self._view = memoryview(self._block)
 
     def upto(self, tag: int) -> Iterator[memoryview]:
-        """The frames for all tags after the last call's up to ``tag``; send each piece before taking the next."""
+        """The frames for all open tags up to ``tag``; send each piece before taking the next."""
         while self.acknowledged < tag:
             first = self.acknowledged + 1
             self._move(first >> 16)

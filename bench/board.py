@@ -1,7 +1,7 @@
 """The board: counters in shared memory between the processes of one round.
 
-One writer for each counter, so no locks: a producer process writes what it has published, a consumer process what it
-has been delivered, the round writes the phase. All are 8 octets, aligned, in native order.
+One writer for each counter, so no locks: a producer process writes what it has published, a consumer process
+what it has been delivered, the round writes the phase. All are 8 octets, aligned, in native order.
 """
 
 import mmap

@@ -1,7 +1,7 @@
 """A blocking AMQP 0-9-1 client over one raw socket: opens a connection with channel 1 and calls methods.
 
-For what happens before and after a run; the hot loops in producer.py and consumer.py take over its socket, and what
-it has read too far (``unread``). One channel, no threads, no heartbeats.
+For what happens before and after a run; the hot loops in producer.py and consumer.py take over its socket,
+and what it has read too far (``unread``). One channel, no threads, no heartbeats.
 """
 
 import socket
@@ -108,9 +108,7 @@ class Client:
     def declare_exchange(self, name: str, kind: str) -> None:
         """Declare a transient exchange."""
         arguments = b"\x00\x00" + wire.encode_shortstr(name) + wire.encode_shortstr(kind)
-        self.call(
-            wire.EXCHANGE_DECLARE, arguments + b"\x00" + wire.encode_table({}), wire.EXCHANGE_DECLARE_OK
-        )
+        self.call(wire.EXCHANGE_DECLARE, arguments + b"\x00" + wire.encode_table({}), wire.EXCHANGE_DECLARE_OK)
 
     def delete_exchange(self, name: str) -> None:
         """Delete; no error where it does not exist (RabbitMQ's rule)."""

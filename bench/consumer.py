@@ -1,4 +1,4 @@
-"""A consumer process: reads as fast as the broker delivers, counts, acknowledges where the workload says so."""
+"""A consumer process: reads as fast as the broker delivers, counts, acknowledges where asked."""
 
 import select
 import socket
@@ -19,9 +19,7 @@ class Lane:
 
     __slots__ = ("_acknowledgements", "_buffer", "_client", "counter", "socket")
 
-    def __init__(
-        self, client: Client, workload: Workload, counter: DeliveryCounter, buffer: bytearray
-    ) -> None:
+    def __init__(self, client: Client, workload: Workload, counter: DeliveryCounter, buffer: bytearray) -> None:
         self._client, self.socket, self.counter, self._buffer = client, client.socket, counter, buffer
         self._acknowledgements = Acknowledgements() if workload.prefetch_count else None
         self.socket.settimeout(None)
@@ -37,7 +35,7 @@ class Lane:
                 self.socket.sendall(frames)
 
     def close(self) -> None:
-        """Close in order: when this returns all acknowledgements have been taken. Nothing may have come since."""
+        """Close in order: all acknowledgements are then taken. Nothing may have come since."""
         self._client.close()
         self.counter.finish(self._client.unread)
 

@@ -1,10 +1,11 @@
 """Counts deliveries in the octets a consumer reads, without parsing each.
 
-The stream of one queue repeats: the same messages in the same order, each delivery as long as it was in the last
-round through them (the delivery tag always takes 8 octets). So the first round is walked frame by frame: bodies are
-compared with what was published, lengths are kept. After that octets tell the number, and in every read the last
-whole delivery is looked at: where it must begin there must stand its method, consumer tag and running delivery tag,
-and its last octet must be a frame end. A message lost, doubled or out of turn shows at once, or in the totals.
+The stream of one queue repeats: the same messages in the same order, each delivery as long as it was in the
+last round through them (the delivery tag always takes 8 octets). So the first round is walked frame by frame:
+bodies are compared with what was published, lengths are kept. After that octets tell the number, and in every
+read the last whole delivery is looked at: where it must begin there must stand its method, consumer tag and
+running delivery tag, and its last octet must be a frame end. A message lost, doubled or out of turn shows at
+once, or in the totals.
 """
 
 import struct

@@ -1,7 +1,8 @@
 """What is published: pre-encoded octets, in chunks that one send hands to the kernel.
 
-A chunk is whole messages (publish method, content header, content body) and their number. Everything is made before
-the run; only the topic stream changes digits of its keys between sends, so that no key ever comes again.
+A chunk is whole messages (publish method, content header, content body) and their number. Everything is made
+before the run; only the topic stream changes digits of its keys between sends, so that no key ever comes
+again.
 """
 
 import json
@@ -45,7 +46,7 @@ def same_messages(
 
 
 def celery_messages(exchange: str, routing_key: str, *, persistent: bool, chunk_octets: int) -> Stream:
-    """4,000 different messages as Celery's task protocol 2 writes them: every one its own ids, headers and size."""
+    """4,000 messages as Celery's task protocol 2 writes them, each with ids, headers, size of its own."""
     source = random.Random(2)
     publish = wire.encode_publish(exchange, routing_key)
     bodies, messages = [], []
@@ -112,7 +113,7 @@ def _celery_task(source: random.Random, number: int, *, persistent: bool) -> tup
 
 
 def topic_patterns() -> list[str]:
-    """1,000 binding keys, plain words and both wildcards; each key of ``topic_messages`` matches exactly one."""
+    """1,000 binding keys, both wildcards among them; each key of ``topic_messages`` matches exactly one."""
     forms = ["eu.order.s{:03}.#", "*.*.s{:03}.*.end", "eu.*.s{:03}.*.*", "#.s{:03}.*.end"]
     return [forms[word % 4].format(word) for word in range(TOPIC_WORDS)]
 

@@ -7,7 +7,6 @@ connections in turn, one message a send. Both stop at once when the round says s
 import select
 import socket
 import time
-
 from collections.abc import Iterator
 
 from bench.board import Board, Phase
@@ -64,7 +63,7 @@ def _raise_reason(clients: list[Client], error: OSError) -> None:
 def _send_chunks(
     client: Client, workload: Workload, board: Board, published: memoryview, chunks: Iterator[Chunk]
 ) -> None:
-    """One connection. With confirms, wait for room in the window before each chunk, and for all at the end."""
+    """One connection. With confirms, wait for room in the window before a chunk, and for all at the end."""
     window, waiting_limit, copies = workload.confirm_window, workload.waiting_limit, workload.copies
     confirms = ConfirmCounter()
     sendall, recv, feed = client.socket.sendall, client.socket.recv, confirms.feed
@@ -94,11 +93,10 @@ def _send_in_turn(
 ) -> None:
     """Several connections, a message each in turn; one that the broker does not read from is passed over.
 
-    What the kernel has not taken of a message counts as sent, since it goes before anything else on its connection.
+    What the kernel has not taken of a message counts as sent: it goes before anything else there.
     """
     lanes = [
-        (client.socket.send, client.socket, message)
-        for client, message in zip(clients, messages, strict=True)
+        (client.socket.send, client.socket, message) for client, message in zip(clients, messages, strict=True)
     ]
     unsent: dict[socket.socket, bytes] = {}
     waiting_limit = workload.waiting_limit // workload.producer_processes

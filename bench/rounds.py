@@ -1,7 +1,7 @@
 """One round: a workload against one broker, from empty queues to empty queues.
 
-Processes are forked and connect, publishing begins, after a warm-up the window is measured, publishing stops, the
-queues drain, and every message published must have been delivered exactly so often as it should.
+Processes are forked and connect, publishing begins, after a warm-up the window is measured, publishing stops,
+the queues drain, and every message published must have been delivered exactly so often as it should.
 """
 
 import os
@@ -187,9 +187,7 @@ class Round:
         window_s, delivered = after.at_s - before.at_s, after.delivered - before.delivered
         if not delivered:
             raise RoundFailed("nothing was delivered in the window")
-        generator = [
-            end - start for start, end in zip(before.generator_cpu_s, after.generator_cpu_s, strict=True)
-        ]
+        generator = [end - start for start, end in zip(before.generator_cpu_s, after.generator_cpu_s, strict=True)]
         broker_s = after.broker_cpu_s - before.broker_cpu_s
         return Result(
             workload=self._workload.name,

@@ -1,7 +1,7 @@
 """AMQP 0-9-1 octets as the load generator needs them: frames out, and just enough parsing of frames in.
 
-Pre-encoded once before a run, so plain and clear here, not fast. Knows no sockets. Refuses to be a codec: tables go
-out, but only two fields of one table are ever looked at on the way in.
+Pre-encoded once before a run, so plain and clear here, not fast. Knows no sockets. Refuses to be a codec:
+tables go out, but only two fields of one table are ever looked at on the way in.
 """
 
 import struct
@@ -78,9 +78,7 @@ def encode_longstr(octets: bytes) -> bytes:
 
 def encode_table(fields: Mapping[str, FieldValue]) -> bytes:
     """A field table with its 4-octet length. Spec: AMQP 0-9-1, 4.2.5.5."""
-    return encode_longstr(
-        b"".join(encode_shortstr(name) + _encode_field(value) for name, value in fields.items())
-    )
+    return encode_longstr(b"".join(encode_shortstr(name) + _encode_field(value) for name, value in fields.items()))
 
 
 def _encode_field(value: FieldValue) -> bytes:
@@ -143,7 +141,7 @@ def close_text(payload: bytes) -> str:
 
 
 def find_longstr(table: bytes, name: str) -> str:
-    """The long string called ``name`` in encoded table octets, or ``?``: good enough for product and version."""
+    """The long string called ``name`` in encoded table octets, or ``?``; a search, not a decoder."""
     mark = encode_shortstr(name) + b"S"
     at = table.find(mark)
     if at < 0:

@@ -1,0 +1,146 @@
+"""Rounds of each workload against one broker or several in turn, and what they come to: medians and ratios.
+
+Brokers take turns round by round (A B A B), so that what else the machine does meets all of them; ratios are
+taken pair by pair, and the median of the ratios is given, not the ratio of the medians.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from statistics import median
+
+from bench.client import Address, BrokerRefused, Client
+from bench.rounds import Result, RoundFailed, run_round
+from bench.startup import StartUp
+from bench.workloads import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """One of the brokers measured."""
+
+    address: Address
+    product: str
+    version: str
+
+    @classmethod
+    def ask(cls, address: Address) -> "Broker":
+        """What the broker at ``address`` calls itself. Raises OSError, BrokerRefused."""
+        client = Client(address)
+        client.close()
+        return cls(address, client.product, client.version)
+
+    def __str__(self) -> str:
+        return f"{self.product} {self.version}"
+
+
+@dataclass(slots=True)
+class Row:
+    """All rounds of one workload: ``results[b][r]`` is round r against broker b; None where it failed."""
+
+    workload: Workload
+    results: list[list[Result | None]]
+    failures: list[str] = field(default_factory=list)
+
+    def rate(self, broker: int) -> float | None:
+        """Median deliveries a second."""
+        return _median(result.messages_per_s for result in self._good(broker))
+
+    def cpu_us(self, broker: int) -> float | None:
+        """Median processor microseconds of the broker a delivery."""
+        return _median(result.broker_cpu_us for result in self._good(broker))
+
+    def share(self, broker: int, which: str) -> float | None:
+        """Median of one of the shares: ``broker_cpu_share``, ``generator_cpu_share``, ``idle_share``, ..."""
+        return _median(getattr(result, which) for result in self._good(broker))
+
+    def is_limited_by_generator(self, broker: int) -> bool:
+        """True when most rounds were."""
+        limited = [result.is_limited_by_generator for result in self._good(broker)]
+        return sum(limited) * 2 > len(limited)
+
+    def rate_ratios(self) -> list[float]:
+        """Broker 0's rate over broker 1's, round by round."""
+        return [a.messages_per_s / b.messages_per_s for a, b in self._pairs()]
+
+    def cpu_ratios(self) -> list[float]:
+        """Broker 1's processor time a delivery over broker 0's, round by round: how many times less 0 takes."""
+        return [b.broker_cpu_us / a.broker_cpu_us for a, b in self._pairs() if a.broker_cpu_us and b.broker_cpu_us]
+
+    def _good(self, broker: int) -> list[Result]:
+        return [result for result in self.results[broker] if result is not None]
+
+    def _pairs(self) -> list[tuple[Result, Result]]:
+        if len(self.results) != 2:
+            return []
+        return [(a, b) for a, b in zip(*self.results, strict=True) if a is not None and b is not None]
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def measure_row(
+    brokers: list[Broker],
+    workload: Workload,
+    *,
+    round_count: int,
+    window_s: float,
+    warm_up_s: float,
+    report: Callable[[str], None],
+) -> Row:
+    """Run the rounds in turn. A round that fails is reported and kept in ``failures``; the others go on."""
+    row = Row(workload, [[] for _ in brokers])
+    for number in range(round_count):
+        for broker, results in zip(brokers, row.results, strict=True):
+            report(f"{workload.name}: round {number + 1} of {round_count}, {broker}")
+            try:
+                results.append(run_round(broker.address, workload, window_s=window_s, warm_up_s=warm_up_s))
+            except (RoundFailed, BrokerRefused, OSError) as error:
+                results.append(None)
+                row.failures.append(f"{broker}: {type(error).__name__}: {error}")
+    return row
+
+
+@dataclass(slots=True)
+class Comparison:
+    """All that one command measured."""
+
+    brokers: list[Broker]
+    machine: dict[str, str | int]
+    window_s: float
+    rows: list[Row] = field(default_factory=list)
+    starts: list[list[StartUp]] = field(default_factory=list)
+    """For each broker with a start command, in order."""
+
+    def machine_text(self) -> str:
+        """The machine in one line."""
+        machine = self.machine
+        return (
+            f"{machine['processors']} x {machine['processor']}, {machine['memory_mib']:,} MiB, {machine['system']}, "
+            f"generator on {machine['python']}"
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values: every round as measured, medians and ratios beside them."""
+        return {
+            "machine": self.machine,
+            "window_s": self.window_s,
+            "brokers": [{"product": broker.product, "version": broker.version} for broker in self.brokers],
+            "workloads": [self._row_json(row) for row in self.rows],
+            "starts": [[asdict(start) for start in starts] for starts in self.starts],
+        }
+
+    def _row_json(self, row: Row) -> dict[str, object]:
+        every = range(len(self.brokers))
+        return {
+            "name": row.workload.name,
+            "title": row.workload.title,
+            "messages_per_s": [row.rate(broker) for broker in every],
+            "broker_cpu_us": [row.cpu_us(broker) for broker in every],
+            "limited_by_generator": [row.is_limited_by_generator(broker) for broker in every],
+            "rate_ratios": row.rate_ratios(),
+            "cpu_ratios": row.cpu_ratios(),
+            "rounds": [[asdict(result) if result else None for result in results] for results in row.results],
+            "failures": row.failures,
+        }

@@ -1,0 +1,92 @@
+"""The tables that the command prints: plain text that is also Markdown."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from bench.comparison import Comparison, Row
+from bench.startup import StartUp
+
+LIMIT_MARK = " (g)"
+LEGEND = (
+    "Messages are deliveries a second, medians. CPU is the broker's own, all threads and processes, in microseconds a "
+    "delivery. cores: processors kept busy by the broker + by the generator. (g): the generator was the limit."
+)
+
+
+def render(comparison: Comparison) -> str:
+    """Everything, ready to print."""
+    parts = [f"{comparison.machine_text()}\n"]
+    if comparison.rows:
+        rows = [_cells(row, len(comparison.brokers)) for row in comparison.rows]
+        parts += [align([_head(comparison), *rows]), "", LEGEND]
+    parts += [f"{row.workload.name} FAILED {failure}" for row in comparison.rows for failure in row.failures]
+    if comparison.starts:
+        names = [str(broker) for broker in comparison.brokers] + ["?"] * len(comparison.starts)
+        parts += ["", align([_START_HEAD, *map(_start_cells, names, comparison.starts)])]
+    return "\n".join(parts)
+
+
+def _head(comparison: Comparison) -> list[str]:
+    head = ["workload"]
+    for broker in comparison.brokers:
+        head += [f"{broker} /s", "CPU us", "cores"]
+    if len(comparison.brokers) == 2:
+        head += ["times the messages", "times less CPU"]
+    return head
+
+
+def _cells(row: Row, broker_count: int) -> list[str]:
+    cells = [f"{row.workload.name} {row.workload.title}"]
+    for broker in range(broker_count):
+        rate, cpu_us = row.rate(broker), row.cpu_us(broker)
+        mark = LIMIT_MARK if row.is_limited_by_generator(broker) else ""
+        cells.append("failed" if rate is None else f"{rate:,.0f}{mark}")
+        cells.append("-" if cpu_us is None else f"{cpu_us:.2f}")
+        cells.append(_cores(row, broker))
+    if broker_count == 2:
+        cells += [_spread(row.rate_ratios()), _spread(row.cpu_ratios())]
+    return cells
+
+
+def _cores(row: Row, broker: int) -> str:
+    own, generator = row.share(broker, "broker_cpu_share"), row.share(broker, "generator_cpu_share")
+    return f"{'-' if own is None else f'{own:.2f}'} + {'-' if generator is None else f'{generator:.2f}'}"
+
+
+def _spread(ratios: list[float]) -> str:
+    if not ratios:
+        return "-"
+    text = f"{median(ratios):.1f}"
+    return text if len(ratios) == 1 else f"{text} ({min(ratios):.1f} to {max(ratios):.1f})"
+
+
+_START_HEAD = ["S start", "first answer, s", "idle memory, MiB"]
+
+
+def _start_cells(name: str, starts: Sequence[StartUp]) -> list[str]:
+    answered_s = median(start.answered_s for start in starts)
+    octets = median(start.idle_octets for start in starts)
+    return [name, f"{answered_s:.3f}", f"{octets / (1 << 20):.1f}"]
+
+
+def align(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first row is its head, the first column is text, the others are numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "| "
+        + " | ".join(_pad(cell, width, place) for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        + " |"
+        for row in rows
+    ]
+    rule = (
+        "|"
+        + "|".join(
+            "-" * (width + 2) if not place else "-" * (width + 1) + ":" for place, width in enumerate(widths)
+        )
+        + "|"
+    )
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _pad(cell: str, width: int, place: int) -> str:
+    return cell.rjust(width) if place else cell.ljust(width)
