@@ -38,9 +38,7 @@ ENVIRONMENT_PREFIX: Final = "LEVERET_"
 
 # Kubernetes gives every pod variables about the services beside it. For a service with the name leveret they
 # begin as ours do (LEVERET_SERVICE_HOST, LEVERET_PORT_5672_TCP, LEVERET_PORT=tcp://10.0.0.1:5672); skip them.
-SERVICE_LINK: Final = re.compile(
-    r"LEVERET_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP|SCTP))(_\w+)?", re.IGNORECASE
-)
+SERVICE_LINK: Final = re.compile(r"LEVERET_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP|SCTP))(_\w+)?", re.IGNORECASE)
 SERVICE_URL: Final = re.compile(r"(tcp|udp|sctp)://")
 
 # The value of a misspelt name is shown, but not when it may be a password.
@@ -76,9 +74,7 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people or programs.")
 
     default_user: str = Field("guest", min_length=1, description="Name of the first user.")
-    default_pass: Annotated[str, Mark.SECRET] = Field(
-        "guest", repr=False, description="Password of that user."
-    )
+    default_pass: Annotated[str, Mark.SECRET] = Field("guest", repr=False, description="Password of that user.")
     default_vhost: str = Field("/", min_length=1, description="Name of the first virtual host.")
     loopback_users: Annotated[tuple[str, ...], NoDecode] = Field(
         ("guest",), description="Users admitted only from the broker's own machine."
@@ -214,7 +210,7 @@ def shown(name: str, value: object) -> str:
 
 def nearest(name: str, known: list[str]) -> str:
     """Return the advice for an unknown name: the one that was probably meant, else all there are."""
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     return f"did you mean {close[0]}?" if close else f"allowed are {', '.join(known)}"
 
 

@@ -1,0 +1,135 @@
+"""The command line: ``leveret``, which is ``leveret serve``.
+
+The flags are made from the settings' fields. What cannot work is told in one line each on standard error, and
+by the exit code: 2 for the command line and the settings, else what the error says.
+"""
+
+import argparse
+import gc
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+import broker
+from broker.config import Mark, Settings, SettingsError, allowed, flag_name, load, nearest, shown
+
+# Not the settings' 2: nothing that the user passed is wrong. sysexits.h: EX_SOFTWARE.
+BROKEN_INSTALLATION: Final = 70
+
+EPILOG: Final = (
+    "Each setting is also a key of the TOML file (data_dir) and an environment variable (LEVERET_DATA_DIR). "
+    "A flag goes before a variable, a variable before the file."
+)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Tells a wrong command line in one line, without the whole usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    # Nothing that is made while starting becomes garbage; looking for it would take a tenth of the start.
+    gc.disable()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["serve"]:
+        del given[0]
+    known, unknown = parser().parse_known_args(given)
+    if unknown:
+        return fail(SettingsError.exit_code, unknown_argument(unknown))
+    flags = vars(known)
+    try:
+        settings = load(flags)
+    except SettingsError as error:
+        return fail(error.exit_code, *error.problems)
+    misplaced = misplaced_packages()
+    if misplaced:
+        return fail(BROKEN_INSTALLATION, *misplaced)
+    return serve(settings)
+
+
+def serve(settings: Settings) -> int:
+    """Run the broker until it is told to stop; return the exit code."""
+    # Imported only now: --help needs none of it, and without the check above it could fail obscurely.
+    from broker.server import lifecycle
+
+    try:
+        return lifecycle.run(settings)
+    except lifecycle.START_ERRORS as error:
+        return fail(error.exit_code, str(error))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command, with a flag for each setting that is no secret."""
+    made = OneLineParser(
+        prog="leveret",
+        usage="%(prog)s [serve] [--port PORT] [--data-dir DIR] ...",
+        description="A message broker that speaks AMQP 0-9-1.",
+        epilog=EPILOG,
+        allow_abbrev=False,
+    )
+    made.add_argument("--version", action="version", version=f"leveret {broker.__version__}")
+    for key, field in Settings.model_fields.items():
+        if Mark.SECRET in field.metadata:
+            continue
+        made.add_argument(
+            flag_name(key),
+            dest=key,
+            default=argparse.SUPPRESS,
+            metavar=metavar(key),
+            help=f"{field.description} ({allowed(field)}; default {shown_default(field.default)})",
+        )
+    return made
+
+
+def unknown_argument(unknown: list[str]) -> str:
+    """Return the line about an argument that is none of ours."""
+    name, equals, value = unknown[0].partition("=")
+    if not name.startswith("-"):
+        return f"{name}: unknown command; allowed are serve"
+    if not equals and len(unknown) > 1:
+        value = unknown[1]
+    flags = [flag_name(key) for key, field in Settings.model_fields.items() if Mark.SECRET not in field.metadata]
+    return f"{name}: unknown flag{shown(name, value)}; {nearest(name, flags)}"
+
+
+def misplaced_packages() -> list[str]:
+    """Return a line for each of our packages that is not the one installed beside this one.
+
+    Their names are plain words; another distribution in the same environment may have brought its own.
+    """
+    home = Path(broker.__file__).resolve().parent.parent
+    problems = []
+    for name in ("protocol", "storage"):
+        spec = importlib.util.find_spec(name)
+        found = Path(spec.origin).resolve().parent.parent if spec is not None and spec.origin else None
+        if found != home:
+            problems.append(
+                f"the package {name!r} must lie beside 'broker' in {home}, but it "
+                + (f"is in {found}" if found else "is not there")
+                + "; install leveret into an environment of its own"
+            )
+    return problems
+
+
+def metavar(key: str) -> str:
+    """Return the placeholder of a flag's value: ``DATA_DIR`` is shown as ``DIR``."""
+    return key.rpartition("_")[2].upper() if key not in ("config",) else "FILE"
+
+
+def shown_default(default: object) -> str:
+    """Return a default as one would write it on the command line."""
+    if isinstance(default, tuple):
+        return ",".join(default) or "none"
+    return "none" if default is None else str(default)
+
+
+def fail(exit_code: int, *lines: str) -> int:
+    """Tell what is wrong on standard error; return the exit code."""
+    for line in lines:
+        print(f"leveret: {line}", file=sys.stderr)  # noqa: T201 - the command's own output
+    return exit_code

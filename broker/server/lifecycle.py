@@ -1,0 +1,208 @@
+"""The broker's life: open the data directory, recover, listen, wait for a signal, drain, close.
+
+Nothing is listened on before all data is back, and nothing is closed before what was promised is on disk. What
+is killed at any moment loses nothing that was confirmed, so stopping in a hurry is always allowed.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import platform
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+import structlog
+
+import broker
+from broker.config import Settings
+from broker.server import listener, logs
+from broker.server.broker import Broker
+from broker.server.clock import Clock
+from broker.server.connection import Connection
+from protocol.errors import ConnectionForced
+from storage.errors import StorageError
+from storage.store import Store
+
+# Errors that end the start; each has one line of text and its own ``exit_code``.
+START_ERRORS: Final = (StorageError, listener.ListenError)
+
+SHUTDOWN_TEXT: Final = "broker forced connection closure with reason 'shutdown'"
+
+# How long clients may take to answer connection.close; the log's last sync still has to fit into 5 s after it.
+DRAIN_S: Final = 2.0
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings) -> int:
+    """Run the broker until a signal or a failing disk stops it; return the exit code.
+
+    Raises one of START_ERRORS when it cannot start: StorageError when the data directory is in use, unreadable
+    or of another format (nothing has been written then), ListenError when the address cannot be listened on.
+    """
+    logs.set_up(settings.log_format, settings.log_level)
+    for number in STOP_SIGNALS:
+        signal.signal(number, leave_before_start)
+    raise_descriptor_limit()
+    new_loop, loop_name = loop_factory()
+    log.info(
+        "Leveret starts",
+        version=broker.__version__,
+        python=platform.python_version(),
+        loop=loop_name,
+        pid=os.getpid(),
+        data_dir=str(settings.data_dir.absolute()),
+    )
+    sockets = listener.bind(settings.host, settings.port)
+    try:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            return runner.run(Life(settings, sockets).live())
+    finally:
+        listener.close_all(sockets)
+
+
+class Life:
+    """One run of the broker, from the opened data directory to the closed one."""
+
+    def __init__(self, settings: Settings, sockets: list[socket.socket]) -> None:
+        self.settings = settings
+        self.sockets = sockets
+        self.exit_code = 0
+        self._stopping = asyncio.Event()
+
+    async def live(self) -> int:
+        """Start, serve, stop; return the exit code."""
+        loop = asyncio.get_running_loop()
+        store = Store.open(
+            self.settings.data_dir,
+            notify=loop.call_soon_threadsafe,
+            segment_octets=self.settings.segment_octets,
+            on_failure=self.disk_failed,
+        )
+        try:
+            log_recovery(store)
+            node = Broker(self.settings, loop, store, Clock(loop))
+            servers = await self.listen(loop, node)
+            await self._stopping.wait()
+            await drain(node, servers)
+        finally:
+            store.close()
+        log.info("Leveret has stopped", exit_code=self.exit_code)
+        return self.exit_code
+
+    async def listen(self, loop: asyncio.AbstractEventLoop, node: Broker) -> list[asyncio.Server]:
+        """Accept connections, and say so. Raises ListenError."""
+        # What was imported and recovered stays; no collection needs to look through it again.
+        gc.freeze()
+        gc.enable()
+        for number in STOP_SIGNALS:
+            catch_signal(loop, number, self.stop)
+        try:
+            servers = [
+                await loop.create_server(lambda: Connection(node), sock=bound, backlog=listener.BACKLOG)
+                for bound in self.sockets
+            ]
+        except OSError as error:
+            # Binding succeeds beside another process that has bound the port and does not listen yet.
+            raise listener.ListenError(self.settings.host, self.settings.port, listener.reason(error)) from None
+        logs.announce(
+            "Server startup complete",
+            port=self.sockets[0].getsockname()[1],
+            addresses=[listener.shown_address(*bound.getsockname()[:2]) for bound in self.sockets],
+        )
+        return servers
+
+    def stop(self, number: signal.Signals) -> None:
+        """Stop in order because of a signal; the next signal does not wait for anything."""
+        log.info("Leveret stops", signal=number.name)
+        loop = asyncio.get_running_loop()
+        for each in STOP_SIGNALS:
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(each)
+            signal.signal(each, leave_at_once)
+        self._stopping.set()
+
+    def disk_failed(self, error: StorageError) -> None:
+        """Stop because nothing can be kept any more; only a restart finds out what is really on the disk."""
+        log.error("the log cannot be written, Leveret stops", error=str(error))
+        self.exit_code = error.exit_code
+        self._stopping.set()
+
+
+async def drain(node: Broker, servers: list[asyncio.Server]) -> None:
+    """Stop accepting, close all connections with 320, and see that none is left. Takes DRAIN_S at most."""
+    for server in servers:
+        server.close()
+    for connection in list(node.connections):
+        connection.close(ConnectionForced(SHUTDOWN_TEXT))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            await node.wait_until_unconnected()
+    for connection in list(node.connections):
+        connection.abort()
+
+
+def log_recovery(store: Store) -> None:
+    """Log what came back from the data directory, and as a warning what did not."""
+    recovery = store.recovery
+    log.info(
+        "recovered",
+        definitions=len(recovery.definitions),
+        messages=recovery.message_count,
+        segments=recovery.segments,
+        octets=recovery.octets,
+        was_stopped_in_order=recovery.clean,
+        duration_ms=round(recovery.duration_s * 1000),
+    )
+    if recovery.dropped_octets:
+        log.warning("cut an unfinished batch off the end of the log", octets=recovery.dropped_octets)
+
+
+def loop_factory() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
+    """Return what makes the event loop, and its name: uvloop's where there is one, else asyncio's."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop, "asyncio"
+    return uvloop.new_event_loop, "uvloop"
+
+
+def catch_signal(
+    loop: asyncio.AbstractEventLoop, number: signal.Signals, action: Callable[[signal.Signals], None]
+) -> None:
+    """Have the loop call ``action`` when the signal comes."""
+    try:
+        loop.add_signal_handler(number, action, number)
+    except NotImplementedError:  # Windows
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(action, number) and None)
+
+
+def leave_before_start(number: int, _frame: FrameType | None) -> None:
+    """End while recovering. Nobody is connected, and recovery can be cut off at any point as by a kill."""
+    log.info("Leveret stops before it was ready", signal=signal.Signals(number).name)
+    os._exit(0)
+
+
+def leave_at_once(number: int, _frame: FrameType | None) -> None:
+    """End without waiting for clients or for the log; what was confirmed is on the disk already."""
+    log.warning("Leveret is forced to stop", signal=signal.Signals(number).name)
+    os._exit(128 + number)
+
+
+def raise_descriptor_limit() -> None:
+    """Allow as many open sockets as the system lets us have, where it has such a limit."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS states no limit and has one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    log.debug("open files allowed", count=soft)
