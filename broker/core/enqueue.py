@@ -1,0 +1,50 @@
+"""A run's last step in: give it ids, log it once for all its queues, and append it to each of them.
+
+Whoever has found the queues (a channel's publish, a transaction's commit, a dead letter) comes through here.
+"""
+
+from collections.abc import Sequence
+
+from broker.core.messages import MessageIds, MessageLog, Stretch, encode_envelope
+from broker.core.queues.classic import ClassicQueue
+from protocol.content import Shape
+
+
+class Route:
+    """The queues that a message goes to; ``durable_ids`` are those of them that keep persistent messages."""
+
+    __slots__ = ("durable_ids", "queues", "topology_version")
+
+    def __init__(self, queues: Sequence[ClassicQueue], topology_version: int) -> None:
+        self.queues = tuple(queues)
+        self.durable_ids = tuple(queue.id for queue in queues if queue.log is not None)
+        self.topology_version = topology_version
+
+    def forget_deleted(self) -> None:
+        """Leave out queues that were deleted since the route was found."""
+        if any(queue.is_deleted for queue in self.queues):
+            self.queues = tuple(queue for queue in self.queues if not queue.is_deleted)
+            self.durable_ids = tuple(queue.id for queue in self.queues if queue.log is not None)
+
+
+class Enqueuer:
+    """Appends runs to queues and log. The ids, and with them the order, are the node's."""
+
+    __slots__ = ("ids", "log")
+
+    def __init__(self, ids: MessageIds, log: MessageLog) -> None:
+        self.ids = ids
+        self.log = log
+
+    def enqueue(self, route: Route, shape: Shape, pieces: list[bytes]) -> bool:
+        """Append the messages to the route's queues; True if they went to the log, so that a confirm must wait."""
+        ids = self.ids.take(len(pieces))
+        is_logged = bool(route.durable_ids) and shape.facts.persistent
+        if is_logged:
+            if not shape.envelope:
+                shape.envelope = encode_envelope(shape)
+            self.log.publish(route.durable_ids, ids, shape.envelope, pieces)
+        stretch = Stretch(shape, ids, pieces)
+        for queue in route.queues:
+            queue.publish(stretch)
+        return is_logged

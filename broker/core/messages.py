@@ -1,0 +1,106 @@
+"""Messages as queues hold them: runs of one shape, and the log that keeps the persistent ones.
+
+Shapes and pieces come from protocol/; here they get their ids. Nothing here knows a queue's inside.
+"""
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import Protocol
+
+from protocol.content import ContentFacts, Shape, address_of, header_facts
+
+_ENVELOPE = Struct(">HIqHI")
+
+
+class MessageLog(Protocol):
+    """What the core asks of the log; see storage/store.py for what each call promises."""
+
+    def publish(self, queue_ids: Sequence[int], ids: range, envelope: bytes, pieces: Sequence[bytes]) -> None: ...
+
+    def settle(self, queue_id: int, ids: range) -> None: ...
+
+    def delivered(self, queue_id: int, upto: int) -> None: ...
+
+    def delete_queue(self, queue_id: int) -> None: ...
+
+
+class Stretch:
+    """A run of messages, or a part of one: their ids, their pieces, their shape.
+
+    Never changed once made, so that queues share it; ``ids`` grows by its step, 1 in queues, more in a consumer's
+    share of a round.
+    """
+
+    __slots__ = ("ids", "pieces", "redelivered", "shape")
+
+    def __init__(self, shape: Shape, ids: range, pieces: list[bytes], redelivered: bool = False) -> None:
+        self.shape = shape
+        self.ids = ids
+        self.pieces = pieces
+        self.redelivered = redelivered
+
+    def part(self, start: int, stop: int, step: int = 1) -> "Stretch":
+        """Return the messages at the places ``start`` to ``stop`` (counted from 0), every ``step``-th."""
+        if start == 0 and step == 1 and stop >= len(self.pieces):
+            return self
+        ids, pieces = self.ids[start:stop:step], self.pieces[start:stop:step]
+        return Stretch(self.shape, ids, pieces, self.redelivered)
+
+    def returned(self) -> list["Stretch"]:
+        """Return it as redelivered stretches that each hold neighbours in the queue's order."""
+        if self.ids.step == 1 or len(self.pieces) == 1:
+            return [Stretch(self.shape, self.ids, self.pieces, True)]
+        return [
+            Stretch(self.shape, range(message_id, message_id + 1), [piece], True)
+            for message_id, piece in zip(self.ids, self.pieces, strict=True)
+        ]
+
+
+class MessageIds:
+    """Gives out message ids: they grow and never return, so that order in a queue is order by id."""
+
+    __slots__ = ("next_id",)
+
+    def __init__(self, next_id: int = 1) -> None:
+        self.next_id = next_id
+
+    def take(self, count: int) -> range:
+        """Return the next ``count`` ids."""
+        first = self.next_id
+        self.next_id = first + count
+        return range(first, first + count)
+
+
+def encode_envelope(shape: Shape) -> bytes:
+    """Return what the log keeps of ``shape`` beside its pieces; see docs/storage-format.md."""
+    fixed = _ENVELOPE.pack(shape.channel, shape.frame_max, shape.body_octets, len(shape.address), len(shape.lead))
+    return fixed + shape.address + shape.lead
+
+
+def decode_envelope(envelope: bytes, first_piece: bytes) -> Shape:
+    """Return the shape that ``encode_envelope`` wrote; ``first_piece`` gives the facts where headers differ.
+
+    Raises FrameError where the content header cannot be read.
+    """
+    channel, frame_max, body_octets, address_octets, lead_octets = _ENVELOPE.unpack_from(envelope)
+    address = envelope[_ENVELOPE.size : _ENVELOPE.size + address_octets]
+    lead = envelope[len(envelope) - lead_octets :] if lead_octets else b""
+    exchange = address[1 : 1 + address[0]].decode()
+    routing_key = address[2 + address[0] :].decode()
+    shape = Shape(exchange, routing_key, address, channel, frame_max, ContentFacts(True), lead, body_octets)
+    shape.facts = header_facts(shape.header_payload(first_piece))
+    return shape
+
+
+def readdressed(shape: Shape, exchange: str, routing_key: str) -> Shape:
+    """Return ``shape`` as published to another exchange or with another key."""
+    return Shape(
+        exchange,
+        routing_key,
+        address_of(exchange, routing_key),
+        shape.channel,
+        shape.frame_max,
+        shape.facts,
+        shape.lead,
+        shape.body_octets,
+    )

@@ -1,0 +1,390 @@
+"""A channel: publishes in, deliveries out, and what is open between them.
+
+Events come from the connection, methods by way of handlers/; deliveries come from queues. Octets go to the
+connection's ``out``, which is written once at the end of a read. It has no socket and never waits: what promises
+durability is held until the log says so. Spec: AMQP 0-9-1, 2.2.4 and the channel, basic, confirm and tx classes.
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pamqp import commands
+from pamqp.base import Frame
+
+from broker.core.consumers import UNLIMITED, Consumer
+from broker.core.enqueue import Route
+from broker.core.messages import Stretch
+from broker.core.names import ConsumerTags
+from broker.core.publish_checks import check_content
+from broker.core.queues.classic import ClassicQueue
+from broker.core.unacked import Delivery, Unacked
+from broker.server.transaction import Transaction
+from protocol import delivery
+from protocol.content import PLAIN_PERSISTENT, PLAIN_TRANSIENT, PublishMethod, Shape, decode_headers
+from protocol.errors import NotImplementedFault, PreconditionFailed
+from protocol.frames import Ack, OversizeContent, PublishRun
+from protocol.methods import encode_method
+
+if TYPE_CHECKING:
+    from broker.server.connection import Connection
+
+CACHED_ROUTES = 1024
+NO_ROUTE = (312, "NO_ROUTE")
+
+
+class Channel:
+    """One open channel of a connection."""
+
+    __slots__ = (
+        "_awaited_ticket",
+        "_confirms",
+        "_held",
+        "_next_tag",
+        "_published_count",
+        "_routes",
+        "_settled_upto",
+        "_unsent_confirms",
+        "broker",
+        "can_deliver",
+        "connection",
+        "consumers",
+        "global_prefetch",
+        "is_closing",
+        "is_confirming",
+        "last_queue",
+        "number",
+        "prefetch",
+        "shared_credit",
+        "transaction",
+        "unacked",
+    )
+
+    def __init__(self, connection: "Connection", number: int) -> None:
+        self.connection = connection
+        self.broker = connection.broker
+        self.number = number
+        self.consumers: dict[str, Consumer] = {}
+        self.unacked = Unacked()
+        self.last_queue = ""
+        self.prefetch = 0
+        self.global_prefetch = 0
+        self.shared_credit = UNLIMITED
+        self.can_deliver = connection.is_writable
+        self.is_closing = False
+        self.is_confirming = False
+        self.transaction: Transaction | None = None
+        self._next_tag = 1
+        self._routes: dict[PublishMethod, Route] = {}
+        self._held: list[tuple[int, bytes]] = []
+        self._awaited_ticket = 0
+        self._published_count = 0
+        self._confirms: deque[tuple[int, int]] = deque()
+        self._settled_upto = 0
+        self._unsent_confirms = 0
+
+    # Publish
+
+    def publish(self, run: PublishRun) -> None:
+        """Route a run of messages and append it to its queues. Ref: basic.publish; wire: returns before confirms."""
+        publish, shape, pieces = run.publish, run.shape, run.pieces
+        if shape.facts is not PLAIN_PERSISTENT and shape.facts is not PLAIN_TRANSIENT:
+            check_content(shape.facts, self.connection.user)
+        route = self._routes.get(publish)
+        vhost = self.connection.vhost
+        if route is None or route.topology_version != vhost.topology_version:
+            if publish.immediate:
+                raise NotImplementedFault("immediate=true")
+            exchange = vhost.exchange_to_publish(publish.exchange)
+            if vhost.route_depends_on_headers(exchange):
+                self._publish_by_headers(run)
+                return
+            route = self._cache(
+                publish, Route(vhost.route(exchange, publish.routing_key, None), vhost.topology_version)
+            )
+        self._enqueue(publish, route, shape, pieces)
+
+    def _publish_by_headers(self, run: PublishRun) -> None:
+        """Publish messages whose headers decide their route: each by itself, unless the run has one header."""
+        publish, shape = run.publish, run.shape
+        vhost = self.connection.vhost
+        exchange = vhost.exchanges[publish.exchange]
+        groups = [run.pieces] if shape.lead else [[piece] for piece in run.pieces]
+        for pieces in groups:
+            headers = decode_headers(shape.header_payload(pieces[0]))
+            queues = vhost.route(exchange, publish.routing_key, headers)
+            self._enqueue(publish, Route(queues, vhost.topology_version), shape, pieces)
+
+    def _cache(self, publish: PublishMethod, route: Route) -> Route:
+        if len(self._routes) >= CACHED_ROUTES:
+            self._routes.clear()
+        self._routes[publish] = route
+        return route
+
+    def _enqueue(self, publish: PublishMethod, route: Route, shape: Shape, pieces: list[bytes]) -> None:
+        if self.transaction is not None:
+            self.transaction.publish(publish, route, shape, pieces)
+            return
+        is_logged = self.enqueue_now(publish, route, shape, pieces)
+        if self.is_confirming:
+            self._published_count += len(pieces)
+            self._expect_confirm(is_logged)
+
+    def enqueue_now(self, publish: PublishMethod, route: Route, shape: Shape, pieces: list[bytes]) -> bool:
+        """Append the messages to the route's queues, or return mandatory ones; True if they went to the log."""
+        if route.queues:
+            return self.broker.enqueuer.enqueue(route, shape, pieces)
+        if publish.mandatory:
+            frame_max = self.connection.frame_max
+            for piece in pieces:
+                self.connection.send(delivery.returned(shape, piece, self.number, frame_max, *NO_ROUTE))
+        return False
+
+    def refuse_oversize(self, content: OversizeContent) -> None:
+        """Raise PreconditionFailed (406) for a message over the limit. RabbitMQ: max_message_size."""
+        limit = self.broker.settings.max_message_octets
+        text = f"message size {content.body_octets} is larger than configured max size {limit}"
+        raise PreconditionFailed(text, class_id=60, method_id=40)
+
+    # Confirms
+
+    def _expect_confirm(self, is_logged: bool) -> None:
+        """Confirm what was published so far once it is safe: at the end of this read, or after the sync."""
+        if is_logged:
+            ticket = self._await_log()
+            if self._confirms and self._confirms[-1][1] == ticket:
+                self._confirms.pop()
+            self._confirms.append((self._published_count, ticket))
+        elif self._confirms:
+            ticket = self._confirms.pop()[1]
+            self._confirms.append((self._published_count, ticket))
+        else:
+            self._confirm_upto(self._published_count)
+
+    def _confirm_upto(self, tag: int) -> None:
+        if self._unsent_confirms == 0:
+            self.broker.confirming.append(self)
+        self._unsent_confirms = tag - self._settled_upto
+
+    def send_confirms(self) -> None:
+        """Send the confirms that are due, as one frame."""
+        count = self._unsent_confirms
+        if count:
+            self._unsent_confirms = 0
+            self._settled_upto += count
+            self.connection.send(delivery.confirm(self.number, self._settled_upto, count > 1))
+
+    # What waits for the log
+
+    def _await_log(self) -> int:
+        """Ask to be told when all that was appended so far is on disk; return the ticket."""
+        ticket = self.broker.store.ticket
+        if ticket != self._awaited_ticket:
+            self._awaited_ticket = self.broker.store.promise(self._durable)
+        return self._awaited_ticket
+
+    def _durable(self, ticket: int) -> None:
+        """All that was appended up to ``ticket`` is on disk."""
+        confirms = self._confirms
+        upto = 0
+        while confirms and confirms[0][1] <= ticket:
+            upto = confirms.popleft()[0]
+        if upto:
+            self._confirm_upto(upto)
+        if self._held:
+            self._release(ticket)
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether replies wait for the disk."""
+        return bool(self._held)
+
+    def _release(self, ticket: int) -> None:
+        held, self._held = self._held, []
+        for awaited, octets in held:
+            if awaited <= ticket:
+                self.connection.send(octets)
+            else:
+                self._held.append((awaited, octets))
+        if not self._held:
+            self.update_can_deliver()
+
+    def send(self, octets: bytes) -> None:
+        """Send whole frames, after all that is held on this channel."""
+        if self._held:
+            self._held.append((self._held[-1][0], octets))
+        else:
+            self.connection.send(octets)
+
+    def reply(self, method: Frame) -> None:
+        """Send a reply that promises nothing about the disk."""
+        self.send(encode_method(self.number, method))
+
+    def reply_when_durable(self, method: Frame) -> None:
+        """Send a reply once all that was defined and published so far is on disk; later replies wait behind it."""
+        self._held.append((self._await_log(), encode_method(self.number, method)))
+        self.can_deliver = False
+
+    # Deliveries
+
+    def deliver(self, consumer: Consumer, stretch: Stretch) -> None:
+        """Send the messages of ``stretch`` to ``consumer``'s client, and keep them as unacked if it acks."""
+        first_tag, count = self._next_tag, len(stretch.pieces)
+        self._next_tag = first_tag + count
+        connection = self.connection
+        consumer.writer.write(connection.out, stretch.shape, stretch.pieces, first_tag, stretch.redelivered)
+        if not consumer.no_ack:
+            self.unacked.add(Delivery(first_tag, consumer.queue, consumer, stretch))
+            if consumer.prefetch:
+                consumer.credit -= count
+            if self.global_prefetch:
+                self.shared_credit -= count
+        connection.delivered(stretch)
+
+    def get(self, queue: ClassicQueue, no_ack: bool) -> None:
+        """Answer basic.get with a message or get-empty. Ref: basic.get."""
+        stretch = queue.get()
+        if stretch is None:
+            self.reply(commands.Basic.GetEmpty(cluster_id=""))
+            return
+        tag = self._next_tag
+        self._next_tag += 1
+        shape, frame_max = stretch.shape, self.connection.frame_max
+        piece, left = stretch.pieces[0], queue.message_count
+        self.send(delivery.get_ok(shape, piece, self.number, frame_max, tag, stretch.redelivered, left))
+        if no_ack:
+            queue.settle(stretch)
+        else:
+            self.unacked.add(Delivery(tag, queue, None, stretch))
+
+    def update_can_deliver(self) -> None:
+        """Take the state of connection, flow and held replies into account; wake consumers up."""
+        can_deliver = self.connection.is_writable and not self._held and not self.is_closing
+        if can_deliver and not self.can_deliver:
+            self.can_deliver = True
+            self._wake_consumers()
+        self.can_deliver = can_deliver
+
+    def set_flow(self, is_active: bool) -> None:
+        """Answer channel.flow. Raises NotImplementedFault (540) when asked to stop, as RabbitMQ does."""
+        if not is_active:
+            raise NotImplementedFault("active=false")
+        self.reply(commands.Channel.FlowOk(active=True))
+
+    def _wake_consumers(self) -> None:
+        for consumer in self.consumers.values():
+            consumer.queue.consumer_ready(consumer)
+
+    def limit_prefetch(self, count: int) -> None:
+        """Let all consumers of the channel together hold ``count`` unacked messages, 0 for any. RabbitMQ: Prefetch."""
+        held = sum(len(item.stretch.pieces) for item in self.unacked.consumed())
+        self.global_prefetch = count
+        self.shared_credit = max(0, count - held) if count else UNLIMITED
+        self._wake_consumers()
+
+    # Settlements
+
+    def ack(self, ack: Ack) -> None:
+        """Settle acked deliveries. Raises PreconditionFailed (406) on a tag that is not open. Ref: basic.ack."""
+        if self.transaction is not None:
+            taken, unknown = self._take(ack)
+            self.transaction.settle(taken, "ack")
+        else:
+            taken, unknown = self._take(ack)
+            self.settle(taken)
+        if unknown is not None:
+            raise PreconditionFailed(f"unknown delivery tag {unknown}", class_id=60, method_id=80)
+
+    def reject(self, tag: int, multiple: bool, requeue: bool) -> None:
+        """Requeue or drop deliveries. Raises PreconditionFailed (406) on a tag that is not open. Ref: basic.reject."""
+        taken, unknown = self._take(Ack(self.number, tag, 1, multiple))
+        if self.transaction is not None:
+            self.transaction.settle(taken, "requeue" if requeue else "reject")
+        elif requeue:
+            self.requeue(taken)
+        else:
+            self.settle(taken)
+        if unknown is not None:
+            raise PreconditionFailed(f"unknown delivery tag {unknown}")
+
+    def _take(self, ack: Ack) -> tuple[list[Delivery], int | None]:
+        """Take the tags that ``ack`` names out of the open ones; also return the first that was not open."""
+        if not ack.multiple:
+            return self.unacked.take(ack.first_tag, ack.count)
+        if ack.first_tag == 0:
+            return self.unacked.take_all(), None
+        if not self.unacked.has(ack.first_tag):
+            return [], ack.first_tag
+        return self.unacked.take_up_to(ack.first_tag), None
+
+    def settle(self, deliveries: list[Delivery]) -> None:
+        """Forget messages that were acked, or rejected for good."""
+        for item in deliveries:
+            item.queue.settle(item.stretch)
+        self._return_credit(deliveries)
+
+    def requeue(self, deliveries: list[Delivery]) -> None:
+        """Put messages back to where they were in their queues."""
+        for item in deliveries:
+            item.queue.requeue(item.stretch)
+        self._return_credit(deliveries)
+
+    def _return_credit(self, deliveries: list[Delivery]) -> None:
+        for item in deliveries:
+            consumer = item.consumer
+            if consumer is not None:
+                if self.global_prefetch:
+                    self.shared_credit += len(item.stretch.pieces)
+                consumer.settled(len(item.stretch.pieces))
+        if self.global_prefetch and self.shared_credit > 0:
+            self._wake_consumers()
+
+    # Consumers
+
+    def consume(self, consumer: Consumer) -> None:
+        """Add ``consumer`` under its tag."""
+        self.consumers[consumer.tag] = consumer
+        consumer.queue.subscribe(consumer)
+
+    def cancel(self, tag: str) -> None:
+        """End the consumer with ``tag``, if there is one; its unacked deliveries stay open. Ref: basic.cancel."""
+        consumer = self.consumers.pop(tag, None)
+        if consumer is not None:
+            self._leave(consumer)
+
+    def _leave(self, consumer: Consumer) -> None:
+        queue = consumer.queue
+        queue.unsubscribe(consumer)
+        if queue.auto_delete and not queue.consumers and not queue.is_deleted:
+            self.connection.vhost.queue_unused(queue)
+
+    def consumer_cancelled(self, consumer: Consumer) -> None:
+        """Tell the client that ``consumer``'s queue is gone, if it asked for that. RabbitMQ: Consumer Cancel."""
+        if self.consumers.get(consumer.tag) is consumer:
+            del self.consumers[consumer.tag]
+            if self.connection.has_capability("consumer_cancel_notify"):
+                self.reply(commands.Basic.Cancel(consumer_tag=consumer.tag, nowait=True))
+
+    def new_consumer_tag(self) -> str:
+        """Return a tag that no consumer of the channel has."""
+        return ConsumerTags(self.broker.random).new()
+
+    # End
+
+    def close(self) -> None:
+        """Leave the channel: consumers go, unacked messages return to their queues, a transaction is undone."""
+        self.send_confirms()
+        self.is_closing = True
+        self.can_deliver = False
+        if self.transaction is not None:
+            self.transaction.rollback()
+            self.transaction = None
+        consumers = list(self.consumers.values())
+        self.consumers.clear()
+        for consumer in consumers:
+            consumer.queue.unsubscribe(consumer)
+        for item in self.unacked.take_all():
+            item.queue.requeue(item.stretch)
+        for consumer in consumers:
+            self._leave(consumer)
+        self._confirms.clear()
+        self._routes.clear()

@@ -1,0 +1,448 @@
+"""A client's connection: octets from the socket to channels, and everything for it back in one write a read.
+
+The one place where errors become connection.close and channel.close. Queues, exchanges and the log are reached by
+way of channels and handlers only. Spec: AMQP 0-9-1, 2.2.4, 4.2 and the connection class.
+"""
+
+import asyncio
+import ipaddress
+from typing import TypeVar, cast
+
+import structlog
+from pamqp import commands
+from pamqp.base import Frame
+
+from broker.core.messages import Stretch
+from broker.core.vhosts import VirtualHost
+from broker.server.broker import Broker
+from broker.server.channel import Channel
+from broker.server.clock import Timer
+from broker.server.handlers import METHOD_HANDLERS
+from broker.server.heartbeat import Heartbeat
+from protocol.constants import PROTOCOL_HEADER_OCTETS
+from protocol.errors import (
+    AmqpError,
+    ChannelException,
+    ChannelFault,
+    CommandInvalid,
+    ConnectionDropped,
+    ConnectionException,
+    InternalFault,
+    NotAllowed,
+)
+from protocol.frames import Ack, Event, FrameReader, MethodFrame, OversizeContent, PublishRun
+from protocol.handshake import Handshake
+from protocol.methods import AccessRequest, AccessRequestOk, decode_method, encode_method
+
+AnyError = TypeVar("AnyError", bound=AmqpError)
+
+log = structlog.get_logger("leveret.connection")
+
+WRITE_HIGH_OCTETS = 1 << 20
+"""Deliveries to a client stop while more than this waits to be sent to it."""
+OUT_LIMIT_OCTETS = 512 << 10
+"""What is gathered for one write at most."""
+UNREAD_LIMIT_OCTETS = 16 << 20
+"""A client that does not read its replies is not read either, from here on."""
+REFUSED_LINGER_MS = 1000
+"""A refused login is dropped only after this, so that guessing passwords is slow."""
+CLOSE_LINGER_MS = 5000
+"""How long the client has to answer connection.close."""
+
+
+class Connection(asyncio.Protocol):
+    """One client. ``out`` holds the octets that the end of the read writes."""
+
+    def __init__(self, broker: Broker) -> None:
+        settings = broker.settings
+        self.broker = broker
+        self.out: list[bytes] = []
+        self.channels: dict[int, Channel] = {}
+        self.is_writable = True
+        self.frame_max = settings.frame_max
+        self.channel_max = settings.channel_max
+        self.user = ""
+        self.vhost: VirtualHost
+        self.peer = ""
+        self.reason = ""
+        self.is_open = False
+        self._is_closing = False
+        self._is_unread = False
+        self._has_published = False
+        self._transport: asyncio.Transport
+        self._out_octets = 0
+        self._is_unwritten = False
+        self._header = b""
+        self._handshake: Handshake | None = None
+        self._reader = FrameReader(settings.frame_max, settings.max_message_octets)
+        self._heartbeat: Heartbeat | None = None
+        self._deadline: Timer | None = None
+        self._capabilities: frozenset[str] = frozenset()
+
+    # The transport's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the protocol header, for as long as the handshake may take."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(WRITE_HIGH_OCTETS)
+        peer = transport.get_extra_info("peername")
+        self.peer = f"{peer[0]}:{peer[1]}" if peer else "local socket"
+        self.broker.connections.add(self)
+        self._handshake = self.broker.new_handshake(is_local=_is_loopback(peer[0]) if peer else True)
+        self._deadline = self.broker.clock.call_later(
+            int(self.broker.settings.handshake_timeout_s * 1000), self._handshake_timed_out
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Handle what was read, then let the broker finish: drain, confirm, write."""
+        if self._heartbeat is not None:
+            self._heartbeat.has_received = True
+        try:
+            if self._handshake is not None and len(self._header) < PROTOCOL_HEADER_OCTETS:
+                data = self._receive_header(data)
+            for event in self._reader.feed(data):
+                self._handle(event)
+        except ConnectionException as error:
+            self.close(error)
+        except ConnectionDropped as dropped:
+            self._drop(dropped.detail)
+        except Exception:
+            log.exception("internal error", peer=self.peer, user=self.user)
+            self.close(InternalFault())
+        self.broker.finish_read()
+        if self._has_published and self.broker.must_pause():
+            self.broker.pause(self)
+        if not self.is_writable and self._transport.get_write_buffer_size() > UNREAD_LIMIT_OCTETS:
+            self._is_unread = True
+            self.pause_reading()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is sent to: no more deliveries."""
+        self.is_writable = False
+        for channel in self.channels.values():
+            channel.can_deliver = False
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self.is_writable = True
+        for channel in self.channels.values():
+            channel.update_can_deliver()
+        if self._is_unread:
+            self._is_unread = False
+            self.resume_reading()
+        self.broker.schedule_finish()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give everything back that the client held."""
+        self.broker.connections.discard(self)
+        for timer in (self._deadline, self._heartbeat):
+            if timer is not None:
+                timer.cancel()
+        was_open = self.is_open
+        self._leave()
+        self._is_closing = True
+        self.out.clear()
+        if was_open or self.user:
+            reason = self.reason or (str(exc) if exc else "client closed the socket without connection.close")
+            log.info("connection closed", peer=self.peer, user=self.user, reason=reason)
+        else:
+            log.debug("connection ended in handshake", peer=self.peer, reason=self.reason)
+        self.broker.schedule_finish()
+
+    # Reading
+
+    def _receive_header(self, data: bytes) -> bytes:
+        """Take the protocol header off the front of the first read. Spec: 4.2.2."""
+        missing = PROTOCOL_HEADER_OCTETS - len(self._header)
+        self._header += data[:missing]
+        if len(self._header) == PROTOCOL_HEADER_OCTETS:
+            assert self._handshake is not None
+            self.send(self._handshake.receive_header(self._header))
+        return data[missing:]
+
+    def _handle(self, event: Event) -> None:
+        """Pass an event to its channel. A channel's error closes it, all others go up to data_received."""
+        if self._is_closing:
+            self._handle_closing(event)
+            return
+        channel = self.channels.get(event.channel)
+        if channel is None or channel.is_closing or type(event) is MethodFrame:
+            if type(event) is not MethodFrame:
+                self._refuse(event, channel)
+                return
+            self._handle_method(event, channel)
+            return
+        try:
+            if type(event) is PublishRun:
+                self._has_published = True
+                channel.publish(event)
+            elif type(event) is Ack:
+                channel.ack(event)
+            else:
+                assert type(event) is OversizeContent
+                channel.refuse_oversize(event)
+        except ChannelException as error:
+            class_id, method_id = _ids_of_event(event)
+            self._fail_channel(channel, error, class_id, method_id)
+        except ConnectionException as error:
+            raise _with_ids(error, *_ids_of_event(event)) from None
+
+    def _refuse(self, event: Event, channel: Channel | None) -> None:
+        """Drop content and acks for a closing channel; for one that is not open they are an error."""
+        if channel is None:
+            class_id, method_id = _ids_of_event(event)
+            detail = (
+                "expected 'channel.open'" if event.channel else "unexpected method in connection state running"
+            )
+            raise ChannelFault(detail, class_id=class_id, method_id=method_id)
+
+    def _handle_method(self, event: MethodFrame, channel: Channel | None) -> None:
+        payload = event.payload
+        class_id, method_id = int.from_bytes(payload[:2]), int.from_bytes(payload[2:4])
+        if self._handshake is not None:
+            self._continue_handshake(event)
+            return
+        if channel is not None and channel.is_closing and class_id != 20:
+            return
+        method = decode_method(payload)
+        try:
+            if event.channel == 0:
+                self._handle_connection_method(method)
+            elif class_id == 10:
+                raise CommandInvalid("unimplemented method")
+            elif class_id == 20:
+                self._handle_channel_method(event.channel, method, channel)
+            elif channel is None:
+                raise ChannelFault("expected 'channel.open'")
+            elif type(method) is AccessRequest:
+                channel.reply(AccessRequestOk())
+            else:
+                METHOD_HANDLERS[type(method)](channel, method)
+        except ChannelException as error:
+            assert channel is not None
+            self._fail_channel(channel, error, class_id, method_id)
+        except ConnectionException as error:
+            raise _with_ids(error, class_id, method_id) from None
+
+    def _handle_connection_method(self, method: Frame) -> None:
+        if isinstance(method, commands.Connection.Close):
+            self.reason = f"client closed it: {method.reply_code} {method.reply_text}"
+            must_wait = any(channel.is_holding for channel in self.channels.values())
+            self._leave()
+            self._is_closing = True
+            if must_wait:
+                self.broker.store.promise(self._close_ok)
+            else:
+                self._close_ok(0)
+        elif isinstance(method, commands.Connection.UpdateSecret):
+            self.send(encode_method(0, commands.Connection.UpdateSecretOk()))
+        else:
+            raise ChannelFault("unexpected method in connection state running")
+
+    def _close_ok(self, ticket: int) -> None:
+        self.send(encode_method(0, commands.Connection.CloseOk()))
+        self.flush()
+        self._transport.close()
+
+    def _handle_channel_method(self, number: int, method: Frame, channel: Channel | None) -> None:
+        if isinstance(method, commands.Channel.Open):
+            if channel is not None:
+                raise ChannelFault("second 'channel.open' seen")
+            self._open_channel(number)
+        elif channel is None:
+            raise ChannelFault("expected 'channel.open'")
+        elif isinstance(method, commands.Channel.Close):
+            if not channel.is_closing:
+                channel.close()
+                del self.channels[number]
+            self._reader.forget_channel(number)
+            channel.reply(commands.Channel.CloseOk())
+        elif isinstance(method, commands.Channel.CloseOk):
+            if not channel.is_closing:
+                raise CommandInvalid("unimplemented method")
+            del self.channels[number]
+        elif channel.is_closing:
+            return
+        elif isinstance(method, commands.Channel.Flow):
+            channel.set_flow(bool(method.active))
+        else:
+            raise CommandInvalid("unimplemented method")
+
+    def _open_channel(self, number: int) -> None:
+        count, limit = len(self.channels), self.channel_max
+        if limit and count >= limit:
+            text = f"number of channels opened ({count}) has reached the negotiated channel_max ({limit})"
+            raise NotAllowed(text)
+        channel = Channel(self, number)
+        self.channels[number] = channel
+        self._reader.forget_channel(number)
+        channel.reply(commands.Channel.OpenOk())
+
+    # Handshake
+
+    def _continue_handshake(self, event: MethodFrame) -> None:
+        """Answer the client's next step; after connection.open the connection is open. Spec: 2.2.4."""
+        handshake = self._handshake
+        assert handshake is not None
+        if event.channel:
+            raise ConnectionDropped("method on a channel before connection.open")
+        for octets in handshake.receive_method(decode_method(event.payload)):
+            self.send(octets)
+        result = handshake.result
+        if result is None:
+            return
+        self._handshake = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self.user = result.user
+        self.vhost = self.broker.vhosts[result.vhost]
+        self.frame_max = self._reader.frame_max = result.frame_max
+        self.channel_max = result.channel_max
+        self._capabilities = result.capabilities
+        self.is_open = True
+        if result.heartbeat_s:
+            self._heartbeat = Heartbeat(self.broker.clock, result.heartbeat_s, self._send_heartbeat, self._drop)
+        log.info(
+            "connection opened",
+            peer=self.peer,
+            user=self.user,
+            vhost=result.vhost,
+            client=result.client_properties,
+        )
+
+    def has_capability(self, name: str) -> bool:
+        """Say whether the client announced ``name`` in its capabilities."""
+        return name in self._capabilities
+
+    def _handshake_timed_out(self) -> None:
+        self._drop("handshake timeout")
+
+    # Writing
+
+    def send(self, octets: bytes) -> None:
+        """Add whole frames to what the end of the read writes."""
+        self.out.append(octets)
+        self._out_octets += len(octets)
+        if not self._is_unwritten:
+            self._is_unwritten = True
+            self.broker.unwritten.append(self)
+
+    def delivered(self, stretch: Stretch) -> None:
+        """Count the octets of deliveries that were added to ``out``; write at once when they are many."""
+        size = stretch.shape.body_octets
+        pieces = stretch.pieces
+        self._out_octets += (size + 200) * len(pieces) if size >= 0 else sum(map(len, pieces))
+        if self._out_octets > OUT_LIMIT_OCTETS:
+            self.flush()
+        elif not self._is_unwritten:
+            self._is_unwritten = True
+            self.broker.unwritten.append(self)
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        self._is_unwritten = False
+        if not self.out:
+            return
+        octets = b"".join(self.out)
+        self.out.clear()
+        self._out_octets = 0
+        if self._heartbeat is not None:
+            self._heartbeat.has_sent = True
+        self._transport.write(octets)
+
+    def _send_heartbeat(self) -> None:
+        self._transport.write(b"\x08\x00\x00\x00\x00\x00\x00\xce")
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the socket."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # Errors and ends
+
+    def _fail_channel(self, channel: Channel, error: ChannelException, class_id: int, method_id: int) -> None:
+        """Close ``channel`` for ``error``; its number is free again once the client has answered."""
+        channel.close()
+        self._reader.forget_channel(channel.number)
+        log.info("channel error", peer=self.peer, user=self.user, channel=channel.number, text=error.reply_text)
+        error = _with_ids(error, class_id, method_id)
+        channel.reply(commands.Channel.Close(error.reply_code, error.reply_text, error.class_id, error.method_id))
+
+    def close(self, error: ConnectionException) -> None:
+        """Tell the client ``error`` by connection.close; the socket goes when it has answered, or soon."""
+        if self._is_closing:
+            return
+        self.reason = error.reply_text
+        log.warning("connection error", peer=self.peer, user=self.user, text=error.reply_text)
+        self._leave()
+        self._is_closing = True
+        self._reader = FrameReader(self.frame_max, self.broker.settings.max_message_octets)
+        self.send(
+            encode_method(
+                0,
+                commands.Connection.Close(error.reply_code, error.reply_text, error.class_id, error.method_id),
+            )
+        )
+        self.flush()
+        self._set_deadline(CLOSE_LINGER_MS)
+
+    def _handle_closing(self, event: Event) -> None:
+        """After connection.close only its answer, or a close that crossed it, counts."""
+        if event.channel != 0 or type(event) is not MethodFrame:
+            return
+        method = decode_method(event.payload)
+        if isinstance(method, commands.Connection.CloseOk):
+            self._transport.close()
+        elif isinstance(method, commands.Connection.Close):
+            self._close_ok(0)
+
+    def _drop(self, reason: str) -> None:
+        """End the connection without connection.close."""
+        self.reason = self.reason or reason
+        log.warning("connection dropped", peer=self.peer, user=self.user, reason=reason)
+        self.flush()
+        self._leave()
+        self._is_closing = True
+        if self._handshake is not None and self._header:
+            self._set_deadline(REFUSED_LINGER_MS)
+        else:
+            self._transport.close()
+
+    def _set_deadline(self, delay_ms: int) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.broker.clock.call_later(delay_ms, self._transport.abort)
+
+    def _leave(self) -> None:
+        """Close all channels and delete the exclusive queues."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        for channel in self.channels.values():
+            if not channel.is_closing:
+                channel.close()
+        self.channels.clear()
+        self.vhost.delete_exclusive(self)
+
+
+def _with_ids(error: AnyError, class_id: int, method_id: int) -> AnyError:
+    if not error.class_id:
+        error.class_id, error.method_id = class_id, method_id
+    return error
+
+
+def _ids_of_event(event: Event) -> tuple[int, int]:
+    return (60, 80) if type(event) is Ack else (60, 40)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address.is_loopback or (mapped is not None and mapped.is_loopback)

@@ -1,0 +1,112 @@
+"""basic.*: consume, cancel, get, qos, reject, nack, recover. Publish and ack come as runs, to the channel itself.
+
+Ref: basic class; RabbitMQ: Consumers, Consumer Prefetch, Negative Acknowledgements.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from pamqp import commands
+
+from broker.core.consumers import Consumer
+from broker.server.channel import Channel
+from protocol.delivery import DeliveryWriter
+from protocol.errors import AccessRefused, NotAllowed, NotImplementedFault, PreconditionFailed
+from protocol.tables import is_integer, type_name
+
+
+def basic_qos(channel: Channel, method: commands.Basic.Qos) -> None:
+    """Set the prefetch of later consumers, or, with global, of all the channel's consumers together."""
+    if method.prefetch_size:
+        raise NotImplementedFault(f"prefetch_size!=0 ({method.prefetch_size})")
+    if method.global_:
+        channel.limit_prefetch(method.prefetch_count)
+    else:
+        channel.prefetch = method.prefetch_count
+    channel.reply(commands.Basic.QosOk())
+
+
+def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
+    """Subscribe to a queue.
+
+    Raises NotFound (404), ResourceLocked (405), AccessRefused (403) for a queue in exclusive use, NotAllowed (530)
+    for a tag in use, PreconditionFailed (406) for a bad argument.
+    """
+    connection = channel.connection
+    queue = connection.vhost.queue_for(method.queue or channel.last_queue, connection)
+    tag = method.consumer_tag or channel.new_consumer_tag()
+    if tag in channel.consumers:
+        raise NotAllowed(f"attempt to reuse consumer tag '{tag}'")
+    arguments: dict[str, Any] = method.arguments or {}
+    priority = arguments.get("x-priority")
+    place = f"queue '{queue.name}' in vhost '{queue.vhost_name}'"
+    if priority is not None and not is_integer(priority):
+        kind = type_name(priority)
+        raise PreconditionFailed(f"invalid arg 'x-priority' for {place}: \"expected integer, got {kind}\"")
+    if queue.has_exclusive_consumer or (method.exclusive and queue.consumers):
+        raise AccessRefused(f"{place} in exclusive use")
+    consumer = Consumer(
+        tag,
+        queue,
+        channel,
+        no_ack=method.no_ack,
+        exclusive=method.exclusive,
+        prefetch=channel.prefetch,
+        arguments=arguments,
+        writer=DeliveryWriter(channel.number, tag, connection.frame_max),
+    )
+    if not method.nowait:
+        channel.reply(commands.Basic.ConsumeOk(consumer_tag=tag))
+    channel.consume(consumer)
+
+
+def basic_cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
+    """End a consumer; one that does not exist is no error."""
+    channel.cancel(method.consumer_tag)
+    if not method.nowait:
+        channel.reply(commands.Basic.CancelOk(consumer_tag=method.consumer_tag))
+
+
+def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
+    """Fetch one message. Raises NotFound (404), ResourceLocked (405)."""
+    connection = channel.connection
+    channel.get(connection.vhost.queue_for(method.queue or channel.last_queue, connection), method.no_ack)
+
+
+def basic_reject(channel: Channel, method: commands.Basic.Reject) -> None:
+    """Requeue or drop one delivery. Raises PreconditionFailed (406)."""
+    channel.reject(method.delivery_tag, multiple=False, requeue=method.requeue)
+
+
+def basic_nack(channel: Channel, method: commands.Basic.Nack) -> None:
+    """Requeue or drop one or more deliveries. Raises PreconditionFailed (406)."""
+    channel.reject(method.delivery_tag, multiple=method.multiple, requeue=method.requeue)
+
+
+def basic_recover(channel: Channel, method: commands.Basic.Recover) -> None:
+    """Requeue all that is unacked on the channel. Raises NotImplementedFault (540) without requeue."""
+    _recover(channel, method.requeue)
+    channel.reply(commands.Basic.RecoverOk())
+
+
+def basic_recover_async(channel: Channel, method: commands.Basic.RecoverAsync) -> None:
+    """As recover, without a reply. Raises NotImplementedFault (540) without requeue."""
+    _recover(channel, method.requeue)
+
+
+def _recover(channel: Channel, requeue: bool) -> None:
+    if not requeue:
+        raise NotImplementedFault("requeue=false", class_id=60, method_id=110)
+    channel.requeue(channel.unacked.take_all())
+
+
+HANDLERS: Final[dict[type, Callable[[Channel, Any], None]]] = {
+    commands.Basic.Qos: basic_qos,
+    commands.Basic.Consume: basic_consume,
+    commands.Basic.Cancel: basic_cancel,
+    commands.Basic.Get: basic_get,
+    commands.Basic.Reject: basic_reject,
+    commands.Basic.Nack: basic_nack,
+    commands.Basic.Recover: basic_recover,
+    commands.Basic.RecoverAsync: basic_recover_async,
+}

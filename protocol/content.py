@@ -1,0 +1,261 @@
+"""The publish method and the content header, read by hand: what a run of messages has in common.
+
+Octets come from frames.py and go on, unchanged, inside the shapes and pieces made here, to the queues, the
+log and the consumers. Nothing is decoded but what a broker acts on. It knows no channels' state and no queues.
+"""
+
+from struct import Struct
+from typing import Final
+
+from protocol.errors import FrameError, erlang_binary
+from protocol.tables import FieldTable, decode_table
+
+HEADER_START: Final = Struct(">BHIHHQH")
+"""A content header frame's fixed part: type, channel, size, class, weight, body size, property flags."""
+FRAME_HEAD: Final = Struct(">BHI")
+"""A frame's type, channel and payload size."""
+
+_HEADER_FLAG: Final = 1 << 13
+_DELIVERY_MODE_FLAG: Final = 1 << 12
+_PRIORITY_FLAG: Final = 1 << 11
+_CORRELATION_ID_FLAG: Final = 1 << 10
+_REPLY_TO_FLAG: Final = 1 << 9
+_EXPIRATION_FLAG: Final = 1 << 8
+_USER_ID_FLAG: Final = 1 << 4
+_RARE_FLAGS: Final = _REPLY_TO_FLAG | _EXPIRATION_FLAG | _USER_ID_FLAG | 1
+
+
+class PublishMethod:
+    """A decoded basic.publish, one object for each distinct frame, so that it serves as a cache key.
+
+    ``address`` is the exchange and routing key as two short strings, the form that deliver, return and get-ok
+    repeat. Ref: basic.publish.
+    """
+
+    __slots__ = ("address", "channel", "exchange", "immediate", "mandatory", "routing_key")
+
+    def __init__(self, channel: int, exchange: str, routing_key: str, address: bytes, bits: int) -> None:
+        self.channel = channel
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.address = address
+        self.mandatory = bool(bits & 1)
+        self.immediate = bool(bits & 2)
+
+
+class ContentFacts:
+    """What the broker acts on in a content header; the two plain kinds are shared objects.
+
+    ``priority`` is None where the property is absent; ``has_carbon`` says that the headers may hold CC or BCC.
+    """
+
+    __slots__ = ("expiration", "has_carbon", "persistent", "priority", "reply_to", "user_id")
+
+    def __init__(
+        self,
+        persistent: bool,
+        priority: int | None = None,
+        expiration: str | None = None,
+        user_id: str | None = None,
+        reply_to: str | None = None,
+        has_carbon: bool = False,
+    ) -> None:
+        self.persistent = persistent
+        self.priority = priority
+        self.expiration = expiration
+        self.user_id = user_id
+        self.reply_to = reply_to
+        self.has_carbon = has_carbon
+
+
+PLAIN_TRANSIENT: Final = ContentFacts(False)
+PLAIN_PERSISTENT: Final = ContentFacts(True)
+
+
+class Shape:
+    """What the messages of a run have in common; a message is its shape's ``lead`` followed by its piece.
+
+    - ``lead`` holds the content header frame and the head of the only body frame, where all of that is the same
+      in every message; a piece is then body and frame end. It is empty where headers differ; a piece is then
+      the content header frame and all body frames.
+    - ``body_octets`` is the size of each body, or -1 where they differ.
+    - ``envelope`` is what the log keeps of the shape, filled in when it first goes there.
+    - ``channel`` is the number that lead and pieces carry; ``frame_max`` the size no frame of them exceeds.
+    """
+
+    __slots__ = (
+        "address",
+        "body_octets",
+        "channel",
+        "envelope",
+        "exchange",
+        "facts",
+        "frame_max",
+        "lead",
+        "routing_key",
+    )
+
+    def __init__(
+        self,
+        exchange: str,
+        routing_key: str,
+        address: bytes,
+        channel: int,
+        frame_max: int,
+        facts: ContentFacts,
+        lead: bytes = b"",
+        body_octets: int = -1,
+    ) -> None:
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.address = address
+        self.channel = channel
+        self.frame_max = frame_max
+        self.facts = facts
+        self.lead = lead
+        self.body_octets = body_octets
+        self.envelope = b""
+
+    def body_octets_of(self, piece: bytes) -> int:
+        """Return the size of the body of the message that ``piece`` belongs to, in octets."""
+        return self.body_octets if self.body_octets >= 0 else int.from_bytes(piece[11:19])
+
+    def header_payload(self, piece: bytes) -> bytes:
+        """Return the payload of the content header frame of the message that ``piece`` belongs to."""
+        octets = self.lead or piece
+        return octets[7 : 7 + int.from_bytes(octets[3:7])]
+
+    def body(self, piece: bytes) -> bytes:
+        """Return the body of the message that ``piece`` belongs to, its frames joined."""
+        if self.lead:
+            return piece[:-1]
+        parts = []
+        at = 8 + int.from_bytes(piece[3:7])
+        while at < len(piece):
+            size = int.from_bytes(piece[at + 3 : at + 7])
+            parts.append(piece[at + 7 : at + 7 + size])
+            at += size + 8
+        return b"".join(parts)
+
+
+def short_string(octets: bytes) -> bytes:
+    """Return ``octets`` (at most 255) as a short string: its length in one octet before it. Spec: 4.2.5.3."""
+    return bytes((len(octets),)) + octets
+
+
+def address_of(exchange: str, routing_key: str) -> bytes:
+    """Return exchange and routing key as two short strings."""
+    return short_string(exchange.encode()) + short_string(routing_key.encode())
+
+
+def decode_publish(channel: int, payload: bytes) -> PublishMethod:
+    """Read the payload of a basic.publish frame.
+
+    Raises FrameError (501) on truncated or over-long arguments and on names that are not UTF-8.
+    """
+    size = len(payload)
+    routing_key_at = 7 + payload[6] if size > 6 else size
+    bits_at = routing_key_at + 1 + payload[routing_key_at] if size > routing_key_at else size
+    if size != bits_at + 1:
+        raise FrameError(f"cannot decode {erlang_binary(payload[4:])}", class_id=60, method_id=40)
+    try:
+        exchange = payload[7:routing_key_at].decode()
+        routing_key = payload[routing_key_at + 1 : bits_at].decode()
+    except UnicodeDecodeError:
+        raise FrameError("Malformed UTF-8 in shortstr") from None
+    return PublishMethod(channel, exchange, routing_key, payload[6:bits_at], payload[bits_at])
+
+
+def skim(data: bytes, at: int, stop: int) -> ContentFacts:
+    """Read what the broker acts on from the property flags on at ``data[at:stop]``, skipping all else.
+
+    ``at`` is the index of the property flags, ``stop`` that of the header frame's end octet.
+    Raises FrameError (501) where a property runs over the end of the header. Ref: basic content header.
+    """
+    flags = data[at] << 8 | data[at + 1]
+    at += 2
+    has_carbon = False
+    try:
+        if flags & 0x8000:
+            at += 1 + data[at]
+        if flags & 0x4000:
+            at += 1 + data[at]
+        if flags & _HEADER_FLAG:
+            table_at = at
+            at += 4 + int.from_bytes(data[at : at + 4])
+            # A cheap hint; who needs the truth decodes the table.
+            has_carbon = data.find(b"CC", table_at, at) >= 0
+        persistent = False
+        if flags & _DELIVERY_MODE_FLAG:
+            persistent = data[at] == 2
+            at += 1
+        priority = None
+        if flags & _PRIORITY_FLAG:
+            priority = data[at]
+            at += 1
+        if not flags & _RARE_FLAGS:
+            if at > stop:
+                raise IndexError
+            if priority is None and not has_carbon:
+                return PLAIN_PERSISTENT if persistent else PLAIN_TRANSIENT
+            return ContentFacts(persistent, priority, has_carbon=has_carbon)
+        return _rare_facts(data, at, stop, flags, persistent, priority, has_carbon)
+    except (IndexError, UnicodeDecodeError):
+        raise FrameError("cannot decode content header", class_id=60, method_id=40) from None
+
+
+def _rare_facts(
+    data: bytes, at: int, stop: int, flags: int, persistent: bool, priority: int | None, has_carbon: bool
+) -> ContentFacts:
+    """Read on from the correlation id; raises IndexError where a property runs over ``stop``."""
+    if flags & 1:
+        raise IndexError
+    if flags & _CORRELATION_ID_FLAG:
+        at += 1 + data[at]
+    reply_to = expiration = user_id = None
+    if flags & _REPLY_TO_FLAG:
+        reply_to = data[at + 1 : at + 1 + data[at]]
+        at += 1 + data[at]
+    if flags & _EXPIRATION_FLAG:
+        expiration = data[at + 1 : at + 1 + data[at]].decode()
+        at += 1 + data[at]
+    if flags & _USER_ID_FLAG:
+        for flag, size in ((1 << 7, 0), (1 << 6, 8), (1 << 5, 0)):
+            if flags & flag:
+                at += size or 1 + data[at]
+        user_id = data[at + 1 : at + 1 + data[at]].decode()
+        at += 1 + data[at]
+    if at > stop:
+        raise IndexError
+    # Of reply-to only the pseudo-queue of direct reply-to concerns a broker: other values stay plain.
+    is_direct = reply_to is not None and reply_to.startswith(b"amq.rabbitmq.reply-to")
+    if expiration is None and user_id is None and not is_direct and priority is None and not has_carbon:
+        return PLAIN_PERSISTENT if persistent else PLAIN_TRANSIENT
+    direct = reply_to.decode() if is_direct and reply_to is not None else None
+    return ContentFacts(persistent, priority, expiration, user_id, direct, has_carbon)
+
+
+def header_facts(payload: bytes) -> ContentFacts:
+    """Return the facts of a content header frame's payload. Raises FrameError (501)."""
+    if len(payload) < 14:
+        raise FrameError("cannot decode content header", class_id=60, method_id=40)
+    return skim(payload, 12, len(payload))
+
+
+def decode_headers(header_payload: bytes) -> FieldTable:
+    """Return the headers table of a content header, {} where there is none.
+
+    Raises FrameError (501) where a table or property cannot be read.
+    """
+    at = 14
+    try:
+        flags = int.from_bytes(header_payload[12:14])
+        if not flags & _HEADER_FLAG:
+            return {}
+        for flag in (0x8000, 0x4000):
+            if flags & flag:
+                at += 1 + header_payload[at]
+        size = int.from_bytes(header_payload[at : at + 4])
+        return decode_table(header_payload[at : at + 4 + size])
+    except IndexError:
+        raise FrameError("cannot decode content header", class_id=60, method_id=40) from None

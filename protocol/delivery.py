@@ -1,0 +1,153 @@
+"""Events to octets for what carries content: deliver, get-ok and return, assembled from prepared pieces.
+
+A message leaves as it came: lead and piece are not touched where the consumer's channel has the publisher's
+number and its frames may be as large. Octets go to the connection, which joins and writes them. No method is
+encoded by pamqp here: names that it refuses pass, and one list serves a whole run.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from protocol.constants import FRAME_END_OCTET
+from protocol.content import FRAME_HEAD, Shape, short_string
+
+_DELIVER: Final = b"\x00\x3c\x00\x3c"
+_RETURN: Final = b"\x00\x3c\x00\x32"
+_GET_OK: Final = b"\x00\x3c\x00\x47"
+_ACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x50"
+_NACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x78"
+_CACHED_SHAPES: Final = 256
+
+_pairs = bytes(octet for number in range(65536) for octet in (number >> 8, number & 255))
+LOW_TAG_OCTETS: Final = [_pairs[at : at + 2] for at in range(0, 131072, 2)]
+"""The two low octets of every delivery tag, ready for strided assignment."""
+
+
+class DeliveryWriter:
+    """Writes the deliveries of one consumer. Ref: basic.deliver."""
+
+    __slots__ = ("_channel", "_frame_max", "_prepared", "_tag")
+
+    def __init__(self, channel: int, consumer_tag: str, frame_max: int) -> None:
+        self._channel = channel
+        self._tag = short_string(consumer_tag.encode())
+        self._frame_max = frame_max
+        self._prepared: dict[Shape, tuple[bytes, bytes, bytes, bool]] = {}
+
+    def write(
+        self, out: list[bytes], shape: Shape, pieces: Sequence[bytes], first_tag: int, redelivered: bool
+    ) -> None:
+        """Append the frames of a run's deliveries, tags counting from ``first_tag``, to ``out``."""
+        prepared = self._prepared.get(shape)
+        if prepared is None:
+            prepared = self._prepare(shape)
+        head, lead, redelivered_lead, is_foreign = prepared
+        if redelivered:
+            lead = redelivered_lead
+        if is_foreign:
+            pieces = [content_on_channel(shape, piece, self._channel, self._frame_max) for piece in pieces]
+        low, count = first_tag & 0xFFFF, len(pieces)
+        if count == 1:
+            out += (head, (first_tag >> 16).to_bytes(6), LOW_TAG_OCTETS[low], lead, pieces[0])
+            return
+        if low + count > 65536:
+            here = 65536 - low
+            self._write_block(out, head, lead, pieces[:here], first_tag)
+            self._write_block(out, head, lead, pieces[here:], first_tag + here)
+        else:
+            self._write_block(out, head, lead, pieces, first_tag)
+
+    def _write_block(
+        self, out: list[bytes], head: bytes, lead: bytes, pieces: Sequence[bytes], first_tag: int
+    ) -> None:
+        count, low = len(pieces), first_tag & 0xFFFF
+        if count > 65536:
+            self._write_block(out, head, lead, pieces[:65536], first_tag)
+            self._write_block(out, head, lead, pieces[65536:], first_tag + 65536)
+            return
+        parts = [head + (first_tag >> 16).to_bytes(6), b"", lead, b""] * count
+        parts[1::4] = LOW_TAG_OCTETS[low : low + count]
+        parts[3::4] = pieces
+        out += parts
+
+    def _prepare(self, shape: Shape) -> tuple[bytes, bytes, bytes, bool]:
+        """Return what is constant for this consumer and ``shape``: octets before and after the tag."""
+        channel = self._channel
+        size = 13 + len(self._tag) + len(shape.address)
+        head = FRAME_HEAD.pack(1, channel, size) + _DELIVER + self._tag
+        is_foreign = shape.frame_max > self._frame_max or (not shape.lead and shape.channel != channel)
+        lead = b"" if is_foreign else _on_channel(shape.lead, channel)
+        address = shape.address + FRAME_END_OCTET + lead
+        prepared = (head, b"\x00" + address, b"\x01" + address, is_foreign)
+        if len(self._prepared) >= _CACHED_SHAPES:
+            self._prepared.clear()
+        self._prepared[shape] = prepared
+        return prepared
+
+
+def get_ok(shape: Shape, piece: bytes, channel: int, frame_max: int, tag: int, flag: bool, left: int) -> bytes:
+    """Return the frames of basic.get-ok with its content; ``left`` messages stay ready. Ref: basic.get-ok."""
+    payload = _GET_OK + tag.to_bytes(8) + bytes((flag,)) + shape.address + left.to_bytes(4)
+    return method_frame(channel, payload) + content_on_channel(shape, piece, channel, frame_max)
+
+
+def returned(shape: Shape, piece: bytes, channel: int, frame_max: int, code: int, text: str) -> bytes:
+    """Return the frames of basic.return with its content. Ref: basic.return."""
+    payload = _RETURN + code.to_bytes(2) + short_string(text.encode()) + shape.address
+    return method_frame(channel, payload) + content_on_channel(shape, piece, channel, frame_max)
+
+
+def confirm(channel: int, tag: int, multiple: bool) -> bytes:
+    """Return the frame of basic.ack to a publisher. RabbitMQ: Publisher Confirms."""
+    head = b"\x01" + channel.to_bytes(2) + _ACK_HEAD
+    return head + tag.to_bytes(8) + (b"\x01\xce" if multiple else b"\x00\xce")
+
+
+def refuse(channel: int, tag: int, multiple: bool) -> bytes:
+    """Return the frame of basic.nack to a publisher, the requeue bit set as RabbitMQ's."""
+    head = b"\x01" + channel.to_bytes(2) + _NACK_HEAD
+    return head + tag.to_bytes(8) + (b"\x03\xce" if multiple else b"\x02\xce")
+
+
+def method_frame(channel: int, payload: bytes) -> bytes:
+    """Return a method frame around ``payload`` (class id, method id, arguments)."""
+    return FRAME_HEAD.pack(1, channel, len(payload)) + payload + FRAME_END_OCTET
+
+
+def content_on_channel(shape: Shape, piece: bytes, channel: int, frame_max: int) -> bytes:
+    """Return a message's content frames for ``channel``, no body frame over ``frame_max`` octets.
+
+    The header frame is never split, as with RabbitMQ.
+    """
+    if shape.lead:
+        lead = shape.lead if shape.channel == channel else _on_channel(shape.lead, channel)
+        content = lead + piece
+    elif shape.channel == channel:
+        content = piece
+    else:
+        content = _on_channel(piece, channel)
+    if shape.frame_max <= frame_max or len(content) <= frame_max:
+        return content
+    header_stop = 8 + int.from_bytes(content[3:7])
+    return content[:header_stop] + body_frames(shape.body(piece), channel, frame_max)
+
+
+def body_frames(body: bytes, channel: int, frame_max: int) -> bytes:
+    """Return ``body`` cut into body frames of at most ``frame_max`` octets each; none for an empty body."""
+    largest = frame_max - 8
+    parts: list[bytes] = []
+    for at in range(0, len(body), largest):
+        chunk = body[at : at + largest]
+        parts += (FRAME_HEAD.pack(3, channel, len(chunk)), chunk, FRAME_END_OCTET)
+    return b"".join(parts)
+
+
+def _on_channel(frames: bytes, channel: int) -> bytes:
+    """Return ``frames`` with the channel number of each replaced; the last may lack its payload."""
+    octets = bytearray(frames)
+    number = channel.to_bytes(2)
+    at = 0
+    while at < len(octets):
+        octets[at + 1 : at + 3] = number
+        at += 8 + int.from_bytes(octets[at + 3 : at + 7])
+    return bytes(octets)

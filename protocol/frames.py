@@ -1,0 +1,463 @@
+"""Octets to events: runs of publishes, runs of acknowledgements, single methods.
+
+A publisher repeats itself: the method frame, and often the content header, are the same from one message to
+the next. So a shape is decoded once and recognised by its octets from then on, and whole runs of messages are
+cut at once. What is not recognised is walked frame by frame. Octets come from the connection; the events go
+back to it. This file knows nothing of open or closed channels, and no method but publish and ack.
+"""
+
+from collections.abc import Iterator
+from itertools import takewhile
+from struct import Struct
+from struct import error as StructError
+from typing import Final
+
+from protocol.constants import (
+    FRAME_BODY,
+    FRAME_END,
+    FRAME_HEADER,
+    FRAME_HEADER_OCTETS,
+    FRAME_HEARTBEAT,
+    FRAME_METHOD,
+)
+from protocol.content import (
+    FRAME_HEAD,
+    HEADER_START,
+    PLAIN_PERSISTENT,
+    PLAIN_TRANSIENT,
+    ContentFacts,
+    PublishMethod,
+    Shape,
+    decode_publish,
+    skim,
+)
+from protocol.errors import FrameError, UnexpectedFrame, erlang_binary
+
+PUBLISH_IDS: Final = b"\x00\x3c\x00\x28"
+ACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x50"
+ACK_OCTETS: Final = 21
+_ACK: Final = Struct(">QBB")
+_LOW_OCTETS: Final = bytes(range(256)) * 257
+_MIDDLE_OCTETS: Final = b"".join(bytes((n,)) * 256 for n in range(256)) + bytes(256)
+CACHED_PUBLISHES: Final = 1024
+
+
+class PublishRun:
+    """Messages in a row, published by one method frame's octets, of one shape: one piece each."""
+
+    __slots__ = ("channel", "pieces", "publish", "shape")
+
+    def __init__(self, publish: PublishMethod, shape: Shape, pieces: list[bytes]) -> None:
+        self.channel = publish.channel
+        self.publish = publish
+        self.shape = shape
+        self.pieces = pieces
+
+
+class OversizeContent:
+    """A message whose body is larger than the broker's limit; its body was read and thrown away."""
+
+    __slots__ = ("body_octets", "channel")
+
+    def __init__(self, channel: int, body_octets: int) -> None:
+        self.channel = channel
+        self.body_octets = body_octets
+
+
+class Ack:
+    """basic.ack of ``count`` delivery tags from ``first_tag`` on, or of all up to ``first_tag`` if multiple."""
+
+    __slots__ = ("channel", "count", "first_tag", "multiple")
+
+    def __init__(self, channel: int, first_tag: int, count: int, multiple: bool) -> None:
+        self.channel = channel
+        self.first_tag = first_tag
+        self.count = count
+        self.multiple = multiple
+
+
+class MethodFrame:
+    """Any other method frame: its channel and its payload (class id, method id, arguments)."""
+
+    __slots__ = ("channel", "payload")
+
+    def __init__(self, channel: int, payload: bytes) -> None:
+        self.channel = channel
+        self.payload = payload
+
+
+Event = PublishRun | OversizeContent | Ack | MethodFrame
+
+
+class _KnownPublish:
+    """A publish frame seen before; ``prefix`` are its octets with the content header that came with it last.
+
+    The prefix goes up to the body, ``step`` is the size of a whole message that starts with it, and ``fixed``
+    the shape of such messages, made when the prefix comes a second time.
+    """
+
+    __slots__ = ("fixed", "frame", "head", "prefix", "publish", "shapes", "step")
+
+    def __init__(self, frame: bytes, publish: PublishMethod) -> None:
+        self.frame = frame
+        self.publish = publish
+        self.head = frame[1:3]
+        self.prefix = b""
+        self.step = 0
+        self.fixed: Shape | None = None
+        self.shapes: dict[ContentFacts, Shape] = {}
+
+
+class _PendingContent:
+    """A content whose frames come one by one."""
+
+    __slots__ = ("body_octets", "facts", "frames", "is_dropped", "known", "missing_octets")
+
+    def __init__(self, known: _KnownPublish) -> None:
+        self.known = known
+        self.facts: ContentFacts | None = None
+        self.frames: list[bytes] = []
+        self.body_octets = 0
+        self.missing_octets = 0
+        self.is_dropped = False
+
+
+class FrameReader:
+    """Cuts a connection's octets into events; ``feed`` it every read, in order.
+
+    ``frame_max`` (octets, whole frames) may be set anew after tuning. A message over ``max_message_octets``
+    comes as OversizeContent. Spec: AMQP 0-9-1, 4.2.3 and 4.2.6.
+    """
+
+    def __init__(self, frame_max: int, max_message_octets: int) -> None:
+        self.frame_max = frame_max
+        self.max_message_octets = max_message_octets
+        self._held: list[bytes] = []
+        self._held_octets = 0
+        self._needed = 0
+        self._known: dict[bytes, _KnownPublish] = {}
+        self._last = _KnownPublish(b"", PublishMethod(0, "", "", b"", 0))
+        self._pending: dict[int, _PendingContent] = {}
+        # How many messages the next split tries: shrinks when runs are short, so that no input makes it dear.
+        self._run_limit = 65536
+
+    def forget_channel(self, channel: int) -> None:
+        """Drop the unfinished content of ``channel``, which was closed or opened anew."""
+        self._pending.pop(channel, None)
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """Yield the events that ``data`` completes; what is unfinished is kept for the next call.
+
+        Raises FrameError (501) and UnexpectedFrame (505); nothing may be fed after that.
+        """
+        if self._held:
+            self._held.append(data)
+            self._held_octets += len(data)
+            if self._held_octets < self._needed:
+                return
+            data = b"".join(self._held)
+            self._held.clear()
+        at, end = 0, len(data)
+        self._needed = 0
+        while end - at >= FRAME_HEADER_OCTETS:
+            if data[at] == FRAME_METHOD and not self._pending:
+                if data.startswith(PUBLISH_IDS, at + 7):
+                    run, at = self._publish_run(data, at, end)
+                    if run is not None:
+                        yield run
+                        continue
+                    if self._needed:
+                        break
+                elif data.startswith(ACK_HEAD, at + 3) and end - at >= ACK_OCTETS:
+                    acks, at = self._ack_run(data, at, end)
+                    yield from acks
+                    continue
+            event, stop = self._frame(data, at, end)
+            if stop == at:
+                break
+            at = stop
+            if event is not None:
+                yield event
+        if at < end:
+            self._held.append(data[at:])
+            self._held_octets = end - at
+            if not self._needed and end - at >= FRAME_HEADER_OCTETS:
+                self._needed = 8 + int.from_bytes(data[at + 3 : at + 7])
+
+    # Publishes, as runs
+
+    def _publish_run(self, data: bytes, at: int, end: int) -> tuple[PublishRun | None, int]:
+        """Cut the run of messages at ``at``.
+
+        (None, at) where there is none: the walk takes over, or, where ``_needed`` was set, the next read.
+        """
+        known = self._last
+        if not (known.prefix and data.startswith(known.prefix, at)):
+            stop = at + 8 + int.from_bytes(data[at + 3 : at + 7])
+            if stop > end or stop - at > self.frame_max:
+                return None, at
+            frame = data[at:stop]
+            found = self._known.get(frame)
+            known = found if found is not None else self._learn(frame)
+            self._last = known
+            if not (known.prefix and data.startswith(known.prefix, at)):
+                return self._changing_run(known, data, at, end)
+        if known.fixed is None:
+            known.fixed = self._fixed_shape(known)
+        return self._fixed_run(known, known.fixed, data, at, end)
+
+    def _learn(self, frame: bytes) -> _KnownPublish:
+        if frame[-1] != FRAME_END:
+            raise _bad_frame_end(FRAME_METHOD, frame[7:-1], frame[-1])
+        known = _KnownPublish(frame, decode_publish(int.from_bytes(frame[1:3]), frame[7:-1]))
+        if len(self._known) >= CACHED_PUBLISHES:
+            self._known.clear()
+        self._known[frame] = known
+        return known
+
+    def _fixed_run(
+        self, known: _KnownPublish, shape: Shape, data: bytes, at: int, end: int
+    ) -> tuple[PublishRun | None, int]:
+        """Cut messages that all start with the known prefix and have one size, by one split.
+
+        Right if, and only if, there are n pieces, each as long as body and frame end, and each ends in 206;
+        a body that holds the prefix breaks this, and that message is left to the walk.
+        """
+        step = known.step
+        count = (end - at) // step
+        if count == 0:
+            self._needed = step
+            return None, at
+        size = step - len(known.prefix)
+        if count == 1 or not data.startswith(known.frame, at + step):
+            stop = at + step
+            if size and data[stop - 1] != FRAME_END:
+                return None, at
+            return PublishRun(known.publish, shape, [data[stop - size : stop]]), stop
+        if count > self._run_limit:
+            count = self._run_limit
+        stop = at + count * step
+        pieces = (data[at:stop] if at or stop != end else data).split(known.prefix)
+        del pieces[0]
+        if len(pieces) != count or set(map(len, pieces)) != {size}:
+            count = sum(1 for _ in takewhile(lambda piece: len(piece) == size, pieces))
+            del pieces[count:]
+            self._run_limit = max(4, 2 * count)
+            stop = at + count * step
+        elif count == self._run_limit:
+            self._run_limit = min(65536, 4 * count)
+        if count == 0 or (size and data[at + step - 1 : stop : step].count(FRAME_END) != count):
+            return None, at
+        return PublishRun(known.publish, shape, pieces), stop
+
+    def _changing_run(self, known: _KnownPublish, data: bytes, at: int, end: int) -> tuple[PublishRun | None, int]:
+        """Cut messages that share the method frame alone, each of one body frame or none."""
+        frame, channel = known.frame, known.publish.channel
+        frame_octets, frame_max = len(frame), self.frame_max
+        pieces: list[bytes] = []
+        run_facts: ContentFacts | None = None
+        short_octets = 0
+        unpack_header, unpack_head = HEADER_START.unpack_from, FRAME_HEAD.unpack_from
+        try:
+            while True:
+                header_at = at + frame_octets
+                kind, on, size, class_id, weight, body_octets, _ = unpack_header(data, header_at)
+                body_at = header_at + size + 8
+                stop = body_at + 8 + body_octets if body_octets else body_at
+                if stop - body_at > frame_max or size + 8 > frame_max:
+                    break
+                if stop > end:
+                    short_octets = stop - at
+                    break
+                if (kind, on, class_id, weight) != (FRAME_HEADER, channel, 60, 0) or size < 14:
+                    break
+                if data[body_at - 1] != FRAME_END or data[stop - 1] != FRAME_END:
+                    break
+                if body_octets and unpack_head(data, body_at) != (FRAME_BODY, channel, body_octets):
+                    break
+                facts = skim(data, header_at + 19, body_at - 1)
+                if facts is not run_facts:
+                    if run_facts is not None:
+                        break
+                    run_facts = facts
+                    known.prefix = data[at : body_at + 7] if body_octets else data[at:body_at]
+                    known.step = stop - at
+                    known.fixed = None
+                pieces.append(data[header_at:stop])
+                at = stop
+                if not data.startswith(frame, at) or (len(pieces) == 1 and data.startswith(known.prefix, at)):
+                    break
+        except StructError:
+            short_octets = frame_octets + HEADER_START.size  # The read ends before the header says more.
+        if run_facts is None:
+            self._needed = short_octets
+            return None, at
+        return PublishRun(known.publish, self._changing_shape(known, run_facts), pieces), at
+
+    def _changing_shape(self, known: _KnownPublish, facts: ContentFacts) -> Shape:
+        shape = known.shapes.get(facts)
+        if shape is None:
+            publish = known.publish
+            shape = Shape(
+                publish.exchange, publish.routing_key, publish.address, publish.channel, self.frame_max, facts
+            )
+            if facts is PLAIN_TRANSIENT or facts is PLAIN_PERSISTENT:
+                known.shapes[facts] = shape
+        return shape
+
+    def _fixed_shape(self, known: _KnownPublish) -> Shape:
+        publish = known.publish
+        lead = known.prefix[len(known.frame) :]
+        header_stop = 7 + int.from_bytes(lead[3:7])
+        return Shape(
+            publish.exchange,
+            publish.routing_key,
+            publish.address,
+            publish.channel,
+            self.frame_max,
+            skim(lead, 19, header_stop),
+            lead,
+            int.from_bytes(lead[11:19]),
+        )
+
+    # Acknowledgements, as runs
+
+    def _ack_run(self, data: bytes, at: int, end: int) -> tuple[list[Ack], int]:
+        """Cut the acks in a row at ``at``; consecutive tags come as one event. Ref: basic.ack."""
+        channel = data[at + 1] << 8 | data[at + 2]
+        head = data[at : at + 11]
+        if not data.startswith(head, at + ACK_OCTETS):
+            tag, multiple, frame_end = _ACK.unpack_from(data, at + 11)
+            if frame_end != FRAME_END:
+                raise _bad_frame_end(FRAME_METHOD, data[at + 7 : at + 20], frame_end)
+            return [Ack(channel, tag, 1, bool(multiple & 1))], at + ACK_OCTETS
+        count = min((end - at) // ACK_OCTETS, self._run_limit)
+        pieces = data[at : at + count * ACK_OCTETS].split(head)
+        del pieces[0]
+        if len(pieces) != count or set(map(len, pieces)) != {10}:
+            count = sum(1 for _ in takewhile(lambda piece: len(piece) == 10, pieces))
+            del pieces[count:]
+            self._run_limit = max(4, 2 * count)
+        elif count == self._run_limit:
+            self._run_limit = min(65536, 4 * count)
+        tags = b"".join(pieces)
+        stop = at + count * ACK_OCTETS
+        first = int.from_bytes(tags[:8])
+        low = first & 0xFFFF
+        if (
+            tags[9::10].count(FRAME_END) == count
+            and not any(tags[8::10])
+            and tags[7::10] == _LOW_OCTETS[low & 0xFF : (low & 0xFF) + count]
+            and tags[6::10] == _MIDDLE_OCTETS[low : low + count]
+            and all(tags[place::10].count(tags[place]) == count for place in range(6))
+        ):
+            return [Ack(channel, first, count, False)], stop
+        return self._single_acks(channel, tags), stop
+
+    def _single_acks(self, channel: int, tags: bytes) -> list[Ack]:
+        """Return acks one by one, joining consecutive tags."""
+        acks: list[Ack] = []
+        last: Ack | None = None
+        for tag, multiple, frame_end in _ACK.iter_unpack(tags):
+            if frame_end != FRAME_END:
+                raise _bad_frame_end(FRAME_METHOD, b"", frame_end)
+            if multiple & 1:
+                last = None
+                acks.append(Ack(channel, tag, 1, True))
+            elif last is not None and tag == last.first_tag + last.count:
+                last.count += 1
+            else:
+                last = Ack(channel, tag, 1, False)
+                acks.append(last)
+        return acks
+
+    # Everything else, frame by frame
+
+    def _frame(self, data: bytes, at: int, end: int) -> tuple[Event | None, int]:
+        """Take the frame at ``at``; (None, at) where it is not whole yet."""
+        kind, channel, size = FRAME_HEAD.unpack_from(data, at)
+        if size > self.frame_max:
+            raise FrameError(f"type {kind}, all octets = <<>>: {{frame_too_large,{size},{self.frame_max - 8}}}")
+        stop = at + size + 8
+        if stop > end:
+            return None, at
+        payload = data[at + 7 : stop - 1]
+        if data[stop - 1] != FRAME_END:
+            raise _bad_frame_end(kind, payload, data[stop - 1])
+        if kind == FRAME_METHOD:
+            return self._method(data[at:stop], channel, payload), stop
+        if kind == FRAME_HEADER:
+            return self._header(data[at:stop], channel, payload), stop
+        if kind == FRAME_BODY:
+            return self._body(data[at:stop], channel, size), stop
+        if kind != FRAME_HEARTBEAT or size:
+            raise FrameError(f"type {kind}, all octets = {erlang_binary(payload)}: unknown_frame")
+        if channel:
+            raise UnexpectedFrame(f"type {kind}, all octets = {erlang_binary(payload)}")
+        return None, stop
+
+    def _method(self, frame: bytes, channel: int, payload: bytes) -> Event | None:
+        pending = self._pending.get(channel)
+        if pending is not None:
+            if pending.facts is None:
+                raise _no_header("got non content header frame instead")
+            raise _no_body()
+        if payload[:4] == PUBLISH_IDS:
+            self._last = self._known.get(frame) or self._learn(frame)
+            self._pending[channel] = _PendingContent(self._last)
+            return None
+        if payload[:4] == ACK_HEAD[4:] and len(payload) == 13:
+            return Ack(channel, int.from_bytes(payload[4:12]), 1, bool(payload[12] & 1))
+        return MethodFrame(channel, payload)
+
+    def _header(self, frame: bytes, channel: int, payload: bytes) -> Event | None:
+        pending = self._pending.get(channel)
+        if pending is None:
+            raise UnexpectedFrame("expected method frame, got non method frame instead")
+        if pending.facts is not None:
+            raise _no_body()
+        class_id, weight = int.from_bytes(payload[:2]), int.from_bytes(payload[2:4])
+        if class_id != 60:
+            raise _no_header(f"got one for class {class_id} instead")
+        if weight or len(payload) < 14:
+            raise _no_header("got non content header frame instead")
+        pending.facts = skim(frame, 19, len(frame) - 1)
+        pending.body_octets = pending.missing_octets = int.from_bytes(payload[4:12])
+        pending.is_dropped = pending.body_octets > self.max_message_octets
+        pending.frames.append(frame)
+        return self._finish(channel, pending) if pending.missing_octets == 0 else None
+
+    def _body(self, frame: bytes, channel: int, size: int) -> Event | None:
+        pending = self._pending.get(channel)
+        if pending is None:
+            raise UnexpectedFrame("expected method frame, got non method frame instead")
+        if pending.facts is None:
+            raise _no_header("got non content header frame instead")
+        if size > pending.missing_octets:
+            raise FrameError("content body frame exceeds remaining content size", class_id=60, method_id=40)
+        pending.missing_octets -= size
+        if size and not pending.is_dropped:
+            pending.frames.append(frame)
+        return self._finish(channel, pending) if pending.missing_octets == 0 else None
+
+    def _finish(self, channel: int, pending: _PendingContent) -> Event:
+        del self._pending[channel]
+        if pending.is_dropped or pending.facts is None:
+            return OversizeContent(channel, pending.body_octets)
+        shape = self._changing_shape(pending.known, pending.facts)
+        return PublishRun(pending.known.publish, shape, [b"".join(pending.frames)])
+
+
+def _bad_frame_end(kind: int, payload: bytes, octet: int) -> FrameError:
+    text = f"type {kind}, all octets = {erlang_binary(payload)}: {{invalid_frame_end_marker,{octet}}}"
+    return FrameError(text)
+
+
+def _no_header(what: str) -> UnexpectedFrame:
+    text = f"expected content header for class 60, {what}"
+    return UnexpectedFrame(text, class_id=60, method_id=40)
+
+
+def _no_body() -> UnexpectedFrame:
+    text = "expected content body, got non content body frame instead"
+    return UnexpectedFrame(text, class_id=60, method_id=40)
