@@ -12,6 +12,7 @@ from typing import ClassVar
 from protocol.constants import SHORTSTR_MAX_OCTETS
 
 _CUT_MARK = b"..."
+_EXCERPT_OCTETS = 16
 _SHOWN_OCTETS = 128  # at two characters or more an octet, no reply text has room for more
 
 
@@ -45,9 +46,23 @@ class AmqpError(Exception):
 
 
 def erlang_binary(octets: bytes) -> str:
-    """``<<1,2,3>>``: octets as Erlang prints them, and so as RabbitMQ's framing errors do; long ones cut."""
+    """``<<1,2,3>>``: octets as RabbitMQ's ``cannot decode`` texts print them; long ones cut."""
     shown = ",".join(map(str, octets[:_SHOWN_OCTETS]))
     return f"<<{shown}>>" if len(octets) <= _SHOWN_OCTETS else f"<<{shown},{_CUT_MARK.decode()}>>"
+
+
+def frame_excerpt(frame_type: int, payload: bytes) -> str:
+    """``type 4, all octets = <<1,2>>``: how RabbitMQ's errors about whole frames start.
+
+    Payloads over 16 octets give ``type 4, first 16 octets = <<..>>``; printable ASCII is shown as
+    ``<<"text">>``. (RabbitMQ breaks lines at 80 columns; we do not.)
+    """
+    extent = "all" if len(payload) <= _EXCERPT_OCTETS else f"first {_EXCERPT_OCTETS}"
+    octets = payload[:_EXCERPT_OCTETS]
+    if octets and octets.isascii() and octets.decode().isprintable():
+        text = octets.decode().replace("\\", "\\\\").replace('"', '\\"')
+        return f'type {frame_type}, {extent} octets = <<"{text}">>'
+    return f"type {frame_type}, {extent} octets = {erlang_binary(octets)}"
 
 
 class ChannelException(AmqpError):

@@ -16,7 +16,14 @@ from pamqp.commands import INDEX_MAPPING, Queue
 
 from protocol import constants
 from protocol.constants import CLASS_CONNECTION, FRAME_END_OCTET, FRAME_METHOD, SHORTSTR_MAX_OCTETS
-from protocol.errors import CommandInvalid, FrameError, NotImplementedFault, SyntaxFault, erlang_binary
+from protocol.errors import (
+    CommandInvalid,
+    FrameError,
+    NotImplementedFault,
+    SyntaxFault,
+    erlang_binary,
+    frame_excerpt,
+)
 from protocol.tables import decode_table, encode_table
 
 AnyFrame = TypeVar("AnyFrame", bound=Frame)
@@ -82,14 +89,12 @@ def decode_method(payload: bytes, *, from_server: bool = False) -> Frame:
     Methods of class connection pass in both directions: which are allowed is the connection's to say.
     """
     if len(payload) < 4:
-        raise FrameError(f"type {FRAME_METHOD}, all octets = {erlang_binary(payload)}: unknown_frame")
+        raise FrameError(f"{frame_excerpt(FRAME_METHOD, payload)}: unknown_frame")
     index = int.from_bytes(payload[:4])
     class_id, method_id = index >> 16, index & 0xFFFF
     layout = _LAYOUTS.get(index)
     if layout is None:
-        raise NotImplementedFault(
-            f"unknown method {class_id}.{method_id}", class_id=class_id, method_id=method_id
-        )
+        raise NotImplementedFault(f"unknown method {class_id}.{method_id}", class_id=class_id, method_id=method_id)
     spans = _spans(layout, payload)
     if spans is None:
         text = f"cannot decode {erlang_binary(payload[4:])}"
@@ -241,9 +246,7 @@ def _field_of(data_type: str, names: tuple[str, ...]) -> _Field:
             return _Field(names, 4, True, str, _read_longstr, _write_longstr)
         case "table":
             return _Field(names, 4, True, dict, _read_table, _write_table)
-    layout, width = {"octet": (">B", 1), "short": (">H", 2), "long": (">I", 4), "longlong": (">Q", 8)}[
-        data_type
-    ]
+    layout, width = {"octet": (">B", 1), "short": (">H", 2), "long": (">I", 4), "longlong": (">Q", 8)}[data_type]
     return _Field(names, width, False, int, _read_unsigned, _unsigned_writer(layout))
 
 
