@@ -53,12 +53,16 @@ class Client:
         self.socket = socket.create_connection((address.host, address.port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.unread = bytearray()
+        try:
+            self._open(address)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _open(self, address: Address) -> None:
         self.socket.sendall(wire.PROTOCOL_HEADER)
         start = self.wait_method(wire.CONNECTION_START)
         self.product, self.version = wire.find_longstr(start, "product"), wire.find_longstr(start, "version")
-        self._open(address)
-
-    def _open(self, address: Address) -> None:
         response = b"\x00" + address.user.encode() + b"\x00" + address.password.encode()
         capabilities: dict[str, wire.FieldValue] = {"publisher_confirms": True, "basic.nack": True}
         properties = wire.encode_table({"product": "leveret bench", "capabilities": capabilities})
@@ -139,10 +143,12 @@ class Client:
 
         Raises BrokerRefused where the broker had closed first, or had sent anything but confirms.
         """
-        self.socket.settimeout(20.0)
-        self._send(0, wire.CONNECTION_CLOSE, struct.pack(">HBHH", 200, 0, 0, 0))
-        self.wait_method(wire.CONNECTION_CLOSE_OK)
-        self.socket.close()
+        try:
+            self.socket.settimeout(20.0)
+            self._send(0, wire.CONNECTION_CLOSE, struct.pack(">HBHH", 200, 0, 0, 0))
+            self.wait_method(wire.CONNECTION_CLOSE_OK)
+        finally:
+            self.socket.close()
 
 
 def raise_if_closed(kind: int, payload: bytes) -> None:

@@ -117,8 +117,8 @@ class Comparison:
         """The machine in one line."""
         machine = self.machine
         return (
-            f"{machine['processors']} x {machine['processor']}, {machine['memory_mib']:,} MiB, {machine['system']}, "
-            f"generator on {machine['python']}"
+            f"{machine['processors']} x {machine['processor']}, {machine['memory_mib']:,} MiB, "
+            f"{machine['system']}, generator on {machine['python']}"
         )
 
     def as_json(self) -> dict[str, object]:

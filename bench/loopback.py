@@ -41,8 +41,15 @@ class Loopback:
         """One publish, learnt from the first; all are equal."""
         self.block = memoryview(b"")
         self.delivery_octets = 0
+        self.upper = 0
+        """The upper 48 bits of all delivery tags in the block."""
+        self._shape = (b"", b"")
         self.buffer = bytearray(READ_OCTETS)
         self._peers: dict[int, _Peer] = {}
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.close()
 
     def run(self) -> None:
         """Serve for ever."""
@@ -63,7 +70,10 @@ class Loopback:
 
     def learn(self, content: bytes, publish: bytes, octets: int) -> None:
         """Take the first publish as the shape of all, and encode the deliveries of 65,536 tags."""
-        self.publish_octets = octets
+        if (publish, content) == self._shape:
+            return
+        self._shape = (publish, content)
+        self.publish_octets, self.upper = octets, 0
         names = publish[6:-1]
         arguments = wire.encode_shortstr("c") + bytes(8) + b"\x00" + names
         delivery = wire.encode_method(1, wire.BASIC_DELIVER, arguments) + content
@@ -73,6 +83,13 @@ class Loopback:
         block[20 :: len(delivery)] = low * 256
         block[19 :: len(delivery)] = b"".join(bytes([high]) * 256 for high in low)
         self.block = memoryview(block)
+
+    def move_block(self, upper: int) -> None:
+        """Write other upper halves into the tags; a copy, since the old block may still be on its way."""
+        block = bytearray(self.block)
+        for place, octet in enumerate(upper.to_bytes(6)):
+            block[13 + place :: self.delivery_octets] = bytes([octet]) * BLOCK
+        self.block, self.upper = memoryview(block), upper
 
 
 class _Peer:
@@ -86,7 +103,6 @@ class _Peer:
         self._has_greeted = self._wants_confirms = False
         self._published = self._delivered = self._acknowledged = self._prefetch_count = 0
         self._unsent = memoryview(b"")
-        self._upper = 0
 
     def read(self) -> bool:
         """Read once; False when the peer has gone."""
@@ -103,7 +119,11 @@ class _Peer:
             self._has_greeted = True
             del self._unread[:8]
             self._send(
-                0, wire.CONNECTION_START, b"\x00\x09" + wire.encode_table({}) + wire.encode_longstr(b"PLAIN") * 2
+                0,
+                wire.CONNECTION_START,
+                b"\x00\x09"
+                + wire.encode_table({"product": "loopback", "version": "0"})
+                + wire.encode_longstr(b"PLAIN") * 2,
             )
         before = self._published
         self._take_run()
@@ -127,7 +147,7 @@ class _Peer:
 
     def _frames(self) -> Iterator[tuple[int, bytes]]:
         while (frame := wire.find_frame(self._unread, 0)) is not None:
-            kind, channel, payload, stop = frame
+            _, channel, payload, stop = frame
             if wire.method_of(payload) == wire.BASIC_PUBLISH:
                 if not self._take_first_publish(payload, stop):
                     return
@@ -182,27 +202,19 @@ class _Peer:
         first = self._delivered + 1
         if upto < first:
             return False
-        if first >> 16 != self._upper:
-            self._move_block(first >> 16)
+        if first >> 16 != self._loopback.upper:
+            self._loopback.move_block(first >> 16)
         last = min(upto, first | 0xFFFF)
         step = self._loopback.delivery_octets
         self._unsent = self._loopback.block[(first & 0xFFFF) * step : ((last & 0xFFFF) + 1) * step]
         self._delivered = last
         return True
 
-    def _move_block(self, upper: int) -> None:
-        self._upper = upper
-        block, step = self._loopback.block, self._loopback.delivery_octets
-        copy = bytearray(block)
-        for place, octet in enumerate(upper.to_bytes(6)):
-            copy[13 + place :: step] = bytes([octet]) * BLOCK
-        self._loopback.block = memoryview(copy)
-
 
 @contextlib.contextmanager
-def loopback_process() -> Iterator[int]:
+def loopback_process(loopback: Loopback | None = None) -> Iterator[int]:
     """A loopback in a process of its own; gives its port and ends it afterwards."""
-    loopback = Loopback()
+    loopback = loopback or Loopback()
     child = os.fork()
     if not child:
         try:
@@ -214,3 +226,4 @@ def loopback_process() -> Iterator[int]:
     finally:
         os.kill(child, 15)
         os.waitpid(child, 0)
+        loopback.close()

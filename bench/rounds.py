@@ -4,6 +4,7 @@ Processes are forked and connect, publishing begins, after a warm-up the window 
 the queues drain, and every message published must have been delivered exactly so often as it should.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from bench import processes
 from bench.board import Board, Phase, RoundAborted
-from bench.client import Address, Client
+from bench.client import Address, BrokerRefused, Client
 from bench.consumer import run_consumer
 from bench.producer import run_producer
 from bench.workloads import Workload
@@ -25,6 +26,9 @@ STALL_LIMIT_S = 20.0
 
 GENERATOR_BUSY_SHARE = 0.85
 """A generator process busier than this has no time to wait for the broker."""
+
+FULL_IDLE_SHARE = 0.1
+"""A machine with fewer idle processors than this is full."""
 
 
 class RoundFailed(Exception):
@@ -55,8 +59,13 @@ class Result:
 
     @property
     def is_limited_by_generator(self) -> bool:
-        """A generator process was the bottleneck, so the broker could have done more."""
-        return self.busiest_generator_share >= GENERATOR_BUSY_SHARE
+        """The broker could have done more.
+
+        Either a generator process had no time left, or the machine had none and the generator took
+        the larger part.
+        """
+        is_full = self.idle_share < FULL_IDLE_SHARE and self.generator_cpu_share > (self.broker_cpu_share or 0.0)
+        return is_full or self.busiest_generator_share >= GENERATOR_BUSY_SHARE
 
 
 @dataclass(slots=True)
@@ -206,13 +215,16 @@ class Round:
 def run_round(address: Address, workload: Workload, *, window_s: float, warm_up_s: float) -> Result:
     """Declare, run, check that nothing is left, delete. Raises RoundFailed, OSError, BrokerRefused."""
     client = Client(address)
-    workload.declare(client)
     try:
+        workload.declare(client)
         result = Round(address, workload).run(window_s, warm_up_s)
         left = workload.waiting_count(client)
         if left:
             raise RoundFailed(f"{left} messages were left in the queues although all had been acknowledged")
         return result
     finally:
-        workload.remove(client)
-        client.close()
+        # What failed above matters more than a broker that can no longer be tidied.
+        with contextlib.suppress(OSError, BrokerRefused):
+            workload.remove(client)
+        with contextlib.suppress(OSError, BrokerRefused):
+            client.close()

@@ -1,4 +1,4 @@
-"""Workload S: how long a broker takes from its command to the first answered protocol header, and its idle memory."""
+"""Workload S: time from a broker's command to the first answered protocol header, and idle memory."""
 
 import os
 import shlex

@@ -8,8 +8,9 @@ from bench.startup import StartUp
 
 LIMIT_MARK = " (g)"
 LEGEND = (
-    "Messages are deliveries a second, medians. CPU is the broker's own, all threads and processes, in microseconds a "
-    "delivery. cores: processors kept busy by the broker + by the generator. (g): the generator was the limit."
+    "Messages are deliveries a second, medians. CPU is the broker's own, all threads and processes, in\n"
+    "microseconds a delivery. cores: processors kept busy by the broker + by the generator. (g): the generator\n"
+    "was the limit, or took the larger part of a full machine."
 )
 
 

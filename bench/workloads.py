@@ -119,6 +119,7 @@ WORKLOADS: Final = {
             queues=5,
             producers=10,
             consumers=10,
+            producer_processes=2,
             body_octets=128,
             prefetch_count=1000,
             chunk_octets=1,
