@@ -1,6 +1,6 @@
 """Message properties and headers go through unchanged. Ref: basic; RabbitMQ: amqp-0-9-1-errata, field types.
 
-pika cannot send floating point numbers; aio-pika's tests do.
+pika can neither send nor truly read floating point numbers; aio-pika's tests do.
 """
 
 import datetime
