@@ -34,6 +34,7 @@ SHUTDOWN_TEXT: Final = "broker forced connection closure with reason 'shutdown'"
 
 # How long clients may take to answer connection.close; the log's last sync still has to fit into 5 s after it.
 DRAIN_S: Final = 2.0
+DRAIN_LOOK_S: Final = 0.01
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -75,19 +76,21 @@ class Life:
         self.sockets = sockets
         self.exit_code = 0
         self._stopping = asyncio.Event()
+        self._node: Broker | None = None
 
     async def live(self) -> int:
         """Start, serve, stop; return the exit code."""
         loop = asyncio.get_running_loop()
         store = Store.open(
             self.settings.data_dir,
-            notify=loop.call_soon_threadsafe,
+            notify=lambda report: loop.call_soon_threadsafe(self.receive, report) and None,
             segment_octets=self.settings.segment_octets,
             on_failure=self.disk_failed,
         )
         try:
             log_recovery(store)
-            node = Broker(self.settings, loop, store, Clock(loop))
+            self._node = node = Broker(self.settings, loop, store, Clock(loop))
+            node.restore()
             servers = await self.listen(loop, node)
             await self._stopping.wait()
             await drain(node, servers)
@@ -118,6 +121,12 @@ class Life:
         )
         return servers
 
+    def receive(self, report: Callable[[], None]) -> None:
+        """Take a report of the log's writer thread, and finish what it has set going."""
+        report()
+        if self._node is not None:
+            self._node.after_sync()
+
     def stop(self, number: signal.Signals) -> None:
         """Stop in order because of a signal; the next signal does not wait for anything."""
         log.info("Leveret stops", signal=number.name)
@@ -136,16 +145,18 @@ class Life:
 
 
 async def drain(node: Broker, servers: list[asyncio.Server]) -> None:
-    """Stop accepting, close all connections with 320, and see that none is left. Takes DRAIN_S at most."""
+    """Stop accepting, close all connections with 320 and wait for the clients to go, DRAIN_S at most.
+
+    The sockets of clients that stay are closed with the process.
+    """
     for server in servers:
         server.close()
     for connection in list(node.connections):
         connection.close(ConnectionForced(SHUTDOWN_TEXT))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_S):
-            await node.wait_until_unconnected()
-    for connection in list(node.connections):
-        connection.abort()
+            while node.connections:
+                await asyncio.sleep(DRAIN_LOOK_S)
 
 
 def log_recovery(store: Store) -> None:
