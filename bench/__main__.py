@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--warm-up", type=float, default=1.0, metavar="SECONDS", help="before it (default 1)")
     parser.add_argument("--rounds", type=int, default=0, help="default 1, and 3 with --compare")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the tables into docs/performance.md")
     parser.add_argument(
         "--start-command",
         action="append",
@@ -88,9 +89,12 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     _report("")
-    print(tables.render(comparison))
+    text = tables.render(comparison)
+    print(text)
     if arguments.json:
         arguments.json.write_text(json.dumps(comparison.as_json(), indent=1) + "\n")
+    if arguments.page:
+        tables.write_figures(arguments.page, text)
     return 1 if any(row.failures for row in comparison.rows) else 0
 
 

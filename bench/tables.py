@@ -1,12 +1,15 @@
 """The tables that the command prints: plain text that is also Markdown."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 
 from bench.comparison import Comparison, Row
 from bench.startup import StartUp
 
 LIMIT_MARK = " (g)"
+FIGURES_BEGIN = "<!-- figures: python -m bench --page writes here -->"
+FIGURES_END = "<!-- end of figures -->"
 LEGEND = (
     "Messages are deliveries a second, medians. CPU is the broker's own, all threads and processes, in\n"
     "microseconds a delivery. cores: processors kept busy by the broker + by the generator. (g): the generator\n"
@@ -25,6 +28,15 @@ def render(comparison: Comparison) -> str:
         names = [str(broker) for broker in comparison.brokers] + ["?"] * len(comparison.starts)
         parts += ["", align([_START_HEAD, *map(_start_cells, names, comparison.starts)])]
     return "\n".join(parts)
+
+
+def write_figures(page: Path, text: str) -> None:
+    """Put ``text`` between the page's two marks. Raises ValueError where they are missing."""
+    before, begin, rest = page.read_text().partition(FIGURES_BEGIN)
+    _, end, after = rest.partition(FIGURES_END)
+    if not end:
+        raise ValueError(f"{page} has no {FIGURES_BEGIN} ... {FIGURES_END}")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def _head(comparison: Comparison) -> list[str]:

@@ -91,6 +91,21 @@ def test_failed_round_shows_its_reason() -> None:
     assert "A FAILED Hare 1: RoundFailed: only 3 of 4" in text
 
 
+def test_figures_replace_those_between_the_marks(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text(f"above\n{tables.FIGURES_BEGIN}\nold\n{tables.FIGURES_END}\nbelow\n")
+    tables.write_figures(page, "new")
+    assert page.read_text() == f"above\n{tables.FIGURES_BEGIN}\nnew\n{tables.FIGURES_END}\nbelow\n"
+
+
+def test_page_without_marks_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text("nothing here")
+    with pytest.raises(ValueError, match="has no"):
+        tables.write_figures(page, "new")
+    assert page.read_text() == "nothing here"
+
+
 def test_json_keeps_every_round() -> None:
     plain = json.loads(json.dumps(_comparison(_row()).as_json()))
     assert plain["workloads"][0]["rate_ratios"] == [2.0, 4.0]
