@@ -1,6 +1,5 @@
 """What the client tests share: connections that are closed, and names that are deleted, after each test."""
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,11 +7,6 @@ import pika
 import pytest
 
 from tests.clients.names import Names
-
-
-@pytest.fixture(scope="session")
-def broker_url() -> str:
-    return os.environ["LEVERET_TEST_URL"]
 
 
 @pytest.fixture

@@ -38,9 +38,7 @@ def test_number_of_a_channel_that_failed_is_usable_again(channel: Any, names: Na
     wait_ready(channel, queue, 3)
 
 
-def test_consumers_and_unacked_messages_leave_with_the_channel_that_failed(
-    channel: Any, names: Names
-) -> None:
+def test_consumers_and_unacked_messages_leave_with_the_channel_that_failed(channel: Any, names: Names) -> None:
     connection, queue = channel.connection, names.queue("errors")
     channel.queue_declare(queue)
     channel.basic_publish("", queue, b"unacked")
@@ -122,9 +120,7 @@ def test_names_that_start_with_amq_are_reserved(connection: Any) -> None:
     with pytest.raises(ChannelClosedByBroker) as closed:
         connection.channel().queue_declare("amq.mine")
     assert closed.value.reply_code == 403
-    assert closed.value.reply_text == (
-        "ACCESS_REFUSED - queue name 'amq.mine' contains reserved prefix 'amq.*'"
-    )
+    assert closed.value.reply_text == ("ACCESS_REFUSED - queue name 'amq.mine' contains reserved prefix 'amq.*'")
     with pytest.raises(ChannelClosedByBroker) as closed:
         connection.channel().exchange_declare("amq.mine")
     assert closed.value.reply_text == (

@@ -73,9 +73,7 @@ def test_delete_if_unused_refuses_a_queue_with_consumers(connection: Any, queue:
     assert consumer.queue_delete(queue, if_unused=True).method.message_count == 0
 
 
-def test_delete_if_unused_refuses_an_exchange_with_bindings(
-    connection: Any, queue: str, names: Names
-) -> None:
+def test_delete_if_unused_refuses_an_exchange_with_bindings(connection: Any, queue: str, names: Names) -> None:
     exchange = names.exchange("delete")
     channel = connection.channel()
     channel.exchange_declare(exchange)

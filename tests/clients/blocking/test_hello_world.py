@@ -22,9 +22,7 @@ def test_message_published_to_the_default_exchange_reaches_the_queue_of_that_nam
     assert inbox[0].method.redelivered is False
 
 
-def test_consumer_that_waits_gets_a_message_published_later(
-    connect: Callable[..., Any], names: Names
-) -> None:
+def test_consumer_that_waits_gets_a_message_published_later(connect: Callable[..., Any], names: Names) -> None:
     queue = names.queue("hello")
     receiver = connect().channel()
     receiver.queue_declare(queue)

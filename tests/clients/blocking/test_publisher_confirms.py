@@ -56,9 +56,7 @@ def test_channel_goes_on_confirming_after_a_return(channel: Any, names: Names) -
 def test_mandatory_return_without_confirms_comes_by_callback(channel: Any, names: Names) -> None:
     key = names.queue("nobody")
     returned: list[Any] = []
-    channel.add_on_return_callback(
-        lambda _channel, method, _properties, body: returned.append((method, body))
-    )
+    channel.add_on_return_callback(lambda _channel, method, _properties, body: returned.append((method, body)))
     channel.basic_publish("", key, b"back to me", mandatory=True)
     pump(channel.connection, until=lambda: bool(returned))
     method, body = returned[0]
@@ -95,9 +93,7 @@ def test_confirm_after_tx_is_refused(channel: Any) -> None:
     assert closed.value.reply_text == "PRECONDITION_FAILED - cannot switch from tx to confirm mode"
 
 
-def test_message_confirmed_to_one_is_seen_by_another_connection(
-    connect: Callable[..., Any], names: Names
-) -> None:
+def test_message_confirmed_to_one_is_seen_by_another_connection(connect: Callable[..., Any], names: Names) -> None:
     queue = names.queue("confirm")
     publisher, reader = connect().channel(), connect().channel()
     publisher.queue_declare(queue, durable=True)

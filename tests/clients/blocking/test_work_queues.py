@@ -31,9 +31,7 @@ def test_acked_tasks_are_gone_when_the_worker_leaves(connect: Callable[..., Any]
     assert producer.basic_get(queue) == (None, None, None)
 
 
-def test_task_of_a_worker_that_dies_is_redelivered_to_another(
-    connect: Callable[..., Any], names: Names
-) -> None:
+def test_task_of_a_worker_that_dies_is_redelivered_to_another(connect: Callable[..., Any], names: Names) -> None:
     queue = names.queue("task")
     producer = connect().channel()
     producer.queue_declare(queue, durable=True)
@@ -51,9 +49,7 @@ def test_task_of_a_worker_that_dies_is_redelivered_to_another(
     other.basic_ack(other_inbox.tags[0])
 
 
-def test_unacked_tasks_return_in_order_when_the_channel_closes(
-    connect: Callable[..., Any], names: Names
-) -> None:
+def test_unacked_tasks_return_in_order_when_the_channel_closes(connect: Callable[..., Any], names: Names) -> None:
     queue = names.queue("task")
     producer = connect().channel()
     producer.queue_declare(queue)
