@@ -288,7 +288,9 @@ class FrameReader:
                 if not data.startswith(frame, at) or (len(pieces) == 1 and data.startswith(known.prefix, at)):
                     break
         except StructError:
-            short_octets = frame_octets + HEADER_START.size  # The read ends before the header says more.
+            # The read ends before the header says more, or what follows is too short for one: an error.
+            if header_at + 8 + int.from_bytes(data[header_at + 3 : header_at + 7]) > end:
+                short_octets = frame_octets + HEADER_START.size
         if run_facts is None:
             self._needed = short_octets
             return None, at

@@ -15,6 +15,7 @@ from broker.core.messages import MessageIds, Stretch, decode_envelope
 from broker.core.queues.classic import ClassicQueue
 from broker.core.vhosts import VirtualHost
 from broker.server.clock import Clock
+from protocol.handshake import Handshake, Offer
 from storage.store import Store
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class Broker:
         self.enqueuer = Enqueuer(MessageIds(), store)
         self._paused: list[Connection] = []
         self._is_finish_scheduled = False
+        self._unconnected: asyncio.Future[None] | None = None
+        self._offer = Offer(
+            channel_max=settings.channel_max, frame_max=settings.frame_max, heartbeat_s=settings.heartbeat_s
+        )
 
     # Life
 
@@ -65,12 +70,35 @@ class Broker:
             for queue_id in run.queues:
                 queues[queue_id].restore(stretch)
 
-    def authenticate(self, user: str, password: str, is_local: bool) -> bool:
-        """Say whether ``user`` may log in; one of ``loopback_users`` only from the broker's own machine."""
+    def new_handshake(self, is_local: bool) -> Handshake:
+        """Return the handshake of a new connection, from the broker's own machine or from elsewhere."""
+
+        def authenticate(user: str, password: bytes) -> bool:
+            return self._is_login(user, password) and (is_local or user not in self.settings.loopback_users)
+
+        return Handshake(
+            self._offer,
+            authenticate=authenticate,
+            has_vhost=self.vhosts.__contains__,
+            may_enter=lambda user, vhost: True,
+        )
+
+    def _is_login(self, user: str, password: bytes) -> bool:
         settings = self.settings
-        is_known = user == settings.default_user
-        is_right = hmac.compare_digest(password.encode(), settings.default_pass.encode())
-        return is_known and is_right and bool(password) and (is_local or user not in settings.loopback_users)
+        is_right = hmac.compare_digest(password, settings.default_pass.encode())
+        return is_right and user == settings.default_user
+
+    async def wait_until_unconnected(self) -> None:
+        """Return when the last connection has gone."""
+        while self.connections:
+            self._unconnected = self.loop.create_future()
+            await self._unconnected
+
+    def forget(self, connection: "Connection") -> None:
+        """Drop a connection whose socket has gone."""
+        self.connections.discard(connection)
+        if not self.connections and self._unconnected is not None and not self._unconnected.done():
+            self._unconnected.set_result(None)
 
     # The end of a read
 

@@ -28,6 +28,7 @@ from protocol.errors import (
     ConnectionDropped,
     ConnectionException,
     InternalFault,
+    LoginRefused,
     NotAllowed,
 )
 from protocol.frames import Ack, Event, FrameReader, MethodFrame, OversizeContent, PublishRun
@@ -88,7 +89,7 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = f"{peer[0]}:{peer[1]}" if peer else "local socket"
         self.broker.connections.add(self)
-        self._handshake = self.broker.new_handshake(is_local=_is_loopback(peer[0]) if peer else True)
+        self._handshake = self.broker.new_handshake(is_local=not peer or _is_loopback(peer[0]))
         self._deadline = self.broker.clock.call_later(
             int(self.broker.settings.handshake_timeout_s * 1000), self._handshake_timed_out
         )
@@ -134,7 +135,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back that the client held."""
-        self.broker.connections.discard(self)
+        self.broker.forget(self)
         for timer in (self._deadline, self._heartbeat):
             if timer is not None:
                 timer.cancel()
@@ -158,6 +159,7 @@ class Connection(asyncio.Protocol):
         if len(self._header) == PROTOCOL_HEADER_OCTETS:
             assert self._handshake is not None
             self.send(self._handshake.receive_header(self._header))
+            self._close_after_handshake(self._handshake)
         return data[missing:]
 
     def _handle(self, event: Event) -> None:
@@ -284,10 +286,8 @@ class Connection(asyncio.Protocol):
         """Answer the client's next step; after connection.open the connection is open. Spec: 2.2.4."""
         handshake = self._handshake
         assert handshake is not None
-        if event.channel:
-            raise ConnectionDropped("method on a channel before connection.open")
-        for octets in handshake.receive_method(decode_method(event.payload)):
-            self.send(octets)
+        self.send(handshake.receive(event.channel, event.payload))
+        self._close_after_handshake(handshake)
         result = handshake.result
         if result is None:
             return
@@ -309,6 +309,14 @@ class Connection(asyncio.Protocol):
             vhost=result.vhost,
             client=result.client_properties,
         )
+
+    def _close_after_handshake(self, handshake: Handshake) -> None:
+        """Hang up where the handshake has ended without a connection: another protocol, or a client's close."""
+        if handshake.is_closed:
+            self.reason = self.reason or "handshake ended without a connection"
+            self._is_closing = True
+            self.flush()
+            self._transport.close()
 
     def has_capability(self, name: str) -> bool:
         """Say whether the client announced ``name`` in its capabilities."""
@@ -376,8 +384,13 @@ class Connection(asyncio.Protocol):
         """Tell the client ``error`` by connection.close; the socket goes when it has answered, or soon."""
         if self._is_closing:
             return
+        handshake = self._handshake
+        if handshake is not None and not (handshake.is_authenticated or isinstance(error, LoginRefused)):
+            self._drop(error.reply_text)
+            return
         self.reason = error.reply_text
-        log.warning("connection error", peer=self.peer, user=self.user, text=error.reply_text)
+        user = self.user or (handshake.user if handshake is not None else "")
+        log.warning("connection error", peer=self.peer, user=user, text=error.reply_text)
         self._leave()
         self._is_closing = True
         self._reader = FrameReader(self.frame_max, self.broker.settings.max_message_octets)
@@ -411,6 +424,10 @@ class Connection(asyncio.Protocol):
             self._set_deadline(REFUSED_LINGER_MS)
         else:
             self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the socket at once."""
+        self._transport.abort()
 
     def _set_deadline(self, delay_ms: int) -> None:
         if self._deadline is not None:
