@@ -62,6 +62,11 @@ def _run(arguments: argparse.Namespace) -> int:
     if unknown:
         print(f"unknown workload {unknown[0]!r}; there are {', '.join(WORKLOADS)}, {START_NAME}", file=sys.stderr)
         return 2
+    if START_NAME in names and not arguments.start_command:
+        if arguments.workloads:
+            print(f"{START_NAME} needs --start-command", file=sys.stderr)
+            return 2
+        names.remove(START_NAME)
     targets = arguments.compare or [arguments.port]
     round_count = arguments.rounds or (3 if arguments.compare else 1)
     loads = [WORKLOADS[name] for name in names if name != START_NAME]

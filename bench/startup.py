@@ -27,6 +27,8 @@ class StartFailed(Exception):
 class StartUp:
     """One start."""
 
+    product: str
+    """What the broker calls itself, with its version."""
     answered_s: float
     """From the command's start to the first octets of connection.start."""
     idle_octets: int
@@ -45,11 +47,14 @@ def measure_start(command: str) -> StartUp:
     with tempfile.TemporaryFile() as output:
         broker = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            _wait_answer(broker, port)
-            answered_s = time.monotonic() - started_s
+            answered_at_s, product = _wait_answer(broker, port)
             time.sleep(IDLE_S)
             tree = processes.process_tree(processes.listening_process(port) or broker.pid)
-            return StartUp(answered_s=answered_s, idle_octets=processes.resident_octets(tree))
+            return StartUp(
+                product=product,
+                answered_s=answered_at_s - started_s,
+                idle_octets=processes.resident_octets(tree),
+            )
         except StartFailed:
             output.seek(0)
             sys.stderr.write(output.read().decode(errors="replace"))
@@ -64,7 +69,8 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _wait_answer(broker: subprocess.Popen[bytes], port: int) -> None:
+def _wait_answer(broker: subprocess.Popen[bytes], port: int) -> tuple[float, str]:
+    """When the first octet came, and the product that the rest of connection.start names."""
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
         if broker.poll() is not None:
@@ -72,12 +78,22 @@ def _wait_answer(broker: subprocess.Popen[bytes], port: int) -> None:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=START_LIMIT_S) as peer:
                 peer.sendall(wire.PROTOCOL_HEADER)
-                if peer.recv(1):
-                    return
+                octets = peer.recv(1)
+                if octets:
+                    return time.monotonic(), _product(octets, peer)
         except ConnectionError:
             pass
         time.sleep(ASK_PAUSE_S)
     raise StartFailed(f"no answer within {START_LIMIT_S:.0f} s")
+
+
+def _product(octets: bytes, peer: socket.socket) -> str:
+    while (frame := wire.find_frame(octets, 0)) is None:
+        more = peer.recv(1 << 16)
+        if not more:
+            raise StartFailed("the connection ended within connection.start")
+        octets += more
+    return f"{wire.find_longstr(frame[2], 'product')} {wire.find_longstr(frame[2], 'version')}"
 
 
 def _stop(broker: subprocess.Popen[bytes]) -> None:

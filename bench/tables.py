@@ -25,8 +25,7 @@ def render(comparison: Comparison) -> str:
         parts += [align([_head(comparison), *rows]), "", LEGEND]
     parts += [f"{row.workload.name} FAILED {failure}" for row in comparison.rows for failure in row.failures]
     if comparison.starts:
-        names = [str(broker) for broker in comparison.brokers] + ["?"] * len(comparison.starts)
-        parts += ["", align([_START_HEAD, *map(_start_cells, names, comparison.starts)])]
+        parts += ["", align([_START_HEAD, *map(_start_cells, comparison.starts)])]
     return "\n".join(parts)
 
 
@@ -76,10 +75,10 @@ def _spread(ratios: list[float]) -> str:
 _START_HEAD = ["S start", "first answer, s", "idle memory, MiB"]
 
 
-def _start_cells(name: str, starts: Sequence[StartUp]) -> list[str]:
+def _start_cells(starts: Sequence[StartUp]) -> list[str]:
     answered_s = median(start.answered_s for start in starts)
     octets = median(start.idle_octets for start in starts)
-    return [name, f"{answered_s:.3f}", f"{octets / (1 << 20):.1f}"]
+    return [starts[0].product, f"{answered_s:.3f}", f"{octets / (1 << 20):.1f}"]
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:

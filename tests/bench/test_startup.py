@@ -9,10 +9,12 @@ from bench.startup import StartFailed, measure_start
 
 LISTEN = """
 import socket, sys, time
+from bench import wire
 time.sleep(0.2)
 peer, _ = socket.create_server(("127.0.0.1", int(sys.argv[1]))).accept()
 peer.recv(8)
-peer.sendall(b"\\x01")
+product = wire.encode_table({"product": "Hare", "version": "1"})
+peer.sendall(wire.encode_method(0, wire.CONNECTION_START, b"\\x00\\x09" + product))
 peer.recv(1)
 time.sleep(60)
 """
@@ -21,7 +23,8 @@ time.sleep(60)
 def test_start_lasts_until_the_first_answer(tmp_path: Path) -> None:
     program = tmp_path / "listen.py"
     program.write_text(LISTEN)
-    start = measure_start(f"{sys.executable} {program} {{port}}")
+    start = measure_start(f"env PYTHONPATH={Path(__file__).parents[2]} {sys.executable} {program} {{port}}")
+    assert start.product == "Hare 1"
     assert 0.2 < start.answered_s < 10
     assert start.idle_octets > 1 << 20
 
