@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 
 import broker
 from broker.config import Mark, Settings, SettingsError, allowed, flag_name, load, nearest, shown
+from broker.settings_table import shown_default
 
 # Not the settings' 2: nothing that the user passed is wrong. sysexits.h: EX_SOFTWARE.
 BROKEN_INSTALLATION: Final = 70
@@ -119,13 +120,6 @@ def misplaced_packages() -> list[str]:
 def metavar(key: str) -> str:
     """Return the placeholder of a flag's value: ``DATA_DIR`` is shown as ``DIR``."""
     return key.rpartition("_")[2].upper() if key not in ("config",) else "FILE"
-
-
-def shown_default(default: object) -> str:
-    """Return a default as one would write it on the command line."""
-    if isinstance(default, tuple):
-        return ",".join(default) or "none"
-    return "none" if default is None else str(default)
 
 
 def fail(exit_code: int, *lines: str) -> int:
