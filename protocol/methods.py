@@ -8,6 +8,7 @@ Spec: AMQP 0-9-1, 4.2.5 (data) and the method reference; RabbitMQ: "AMQP 0-9-1 e
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from struct import Struct
 from typing import ClassVar, Final, NamedTuple, TypeVar
 
@@ -95,13 +96,13 @@ def decode_method(payload: bytes, *, from_server: bool = False) -> Frame:
     layout = _LAYOUTS.get(index)
     if layout is None:
         raise NotImplementedFault(f"unknown method {class_id}.{method_id}", class_id=class_id, method_id=method_id)
-    spans = _spans(layout, payload)
-    if spans is None:
+    bounds = _bounds(layout, payload)
+    if bounds is None:
         text = f"cannot decode {erlang_binary(payload[4:])}"
         raise FrameError(text, class_id=class_id, method_id=method_id)
     method = layout.method_class.__new__(layout.method_class)
     try:
-        for field, start, stop in zip(layout.fields, spans, [*spans[1:], len(payload)], strict=True):
+        for field, (start, stop) in zip(layout.fields, pairwise(bounds), strict=True):
             field.read(method, field.names, payload[start:stop])
     except UnicodeDecodeError:
         raise FrameError("Malformed UTF-8 in shortstr") from None
@@ -159,20 +160,20 @@ class _Layout(NamedTuple):
     is_from_client: bool
 
 
-def _spans(layout: _Layout, payload: bytes) -> list[int] | None:
-    """Where each field starts; None if the fields do not fill the payload exactly.
+def _bounds(layout: _Layout, payload: bytes) -> list[int] | None:
+    """Where the first field starts and each one ends; None if the fields do not fill the payload exactly.
 
     All sizes are looked at before any value, as in RabbitMQ, so that a cut method is told as cut.
     """
-    at, spans = 4, []
+    at, bounds = 4, [4]
     for field in layout.fields:
-        spans.append(at)
         start, at = at, at + field.width
         if field.is_sized:
             if at > len(payload):
                 return None
             at += int.from_bytes(payload[start:at])
-    return spans if at == len(payload) else None
+        bounds.append(at)
+    return bounds if at == len(payload) else None
 
 
 def _read_unsigned(method: Frame, names: tuple[str, ...], octets: bytes) -> None:
