@@ -1,0 +1,3 @@
+"""Where Leveret differs from RabbitMQ on purpose, and why."""
+
+DIFFERENCES: dict[str, str] = {}
