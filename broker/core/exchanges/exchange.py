@@ -1,0 +1,92 @@
+"""What all exchange types share: properties, bindings, and the questions that a virtual host asks of them.
+
+A type's file answers ``match``, keeps its index in ``add`` and ``remove``, and may check arguments. An exchange
+knows no other exchange: going on to bound and alternate exchanges is the virtual host's part.
+Spec: AMQP 0-9-1, 3.1.3; RabbitMQ: Exchanges.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from broker.core.bindings import Binding, BindingIdentity, Destination
+from broker.core.names import exchange_text
+from protocol.errors import PreconditionFailed
+from protocol.tables import FieldTable, type_name
+
+ALTERNATE_EXCHANGE = "alternate-exchange"
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeProperties:
+    """What exchange.declare says of an exchange beside name and type."""
+
+    durable: bool = False
+    auto_delete: bool = False
+    internal: bool = False
+    arguments: FieldTable = field(default_factory=dict)
+
+
+class Exchange(ABC):
+    """An exchange; each type is a subclass, listed in types.py.
+
+    ``fed_exchange_count`` is how many of ``bindings`` lead to exchanges, so that routing need not look.
+    """
+
+    type_name: ClassVar[str]
+    routes_by_key_alone: ClassVar[bool] = True
+    """Whether the same routing key finds the same destinations until a binding changes."""
+
+    __slots__ = (
+        "alternate",
+        "arguments",
+        "auto_delete",
+        "bindings",
+        "durable",
+        "fed_exchange_count",
+        "internal",
+        "name",
+        "vhost_name",
+    )
+
+    def __init__(self, name: str, vhost_name: str, properties: ExchangeProperties) -> None:
+        self.name = name
+        self.vhost_name = vhost_name
+        self.durable = properties.durable
+        self.auto_delete = properties.auto_delete
+        self.internal = properties.internal
+        self.arguments = properties.arguments
+        self.alternate: str | None = self.arguments.get(ALTERNATE_EXCHANGE)
+        self.bindings: dict[BindingIdentity, Binding] = {}
+        self.fed_exchange_count = 0
+
+    def __str__(self) -> str:
+        return exchange_text(self.name, self.vhost_name)
+
+    @abstractmethod
+    def match(self, routing_key: str, headers: FieldTable | None) -> list[Destination]:
+        """Return the destinations of a message, each once, in an order that depends on the bindings alone."""
+
+    @abstractmethod
+    def add(self, binding: Binding) -> None:
+        """Take a new binding into the index."""
+
+    @abstractmethod
+    def remove(self, binding: Binding) -> None:
+        """Take a binding out of the index."""
+
+    @classmethod
+    def check_arguments(cls, exchange: str, arguments: FieldTable) -> None:
+        """Refuse arguments that the type cannot work with; ``exchange`` is its name in replies.
+
+        Raises PreconditionFailed (406). RabbitMQ: Alternate Exchanges.
+        """
+        alternate = arguments.get(ALTERNATE_EXCHANGE, "")
+        if type_name(alternate) != "longstr":
+            kind = type_name(alternate)
+            raise PreconditionFailed(f"invalid type '{kind}' for arg '{ALTERNATE_EXCHANGE}' in {exchange}")
+
+    @classmethod
+    def check_binding(cls, routing_key: str, arguments: FieldTable) -> None:
+        """Refuse a binding that the type cannot work with; most take any. Raises PreconditionFailed (406)."""
+        return

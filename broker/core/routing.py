@@ -1,0 +1,77 @@
+"""From an exchange to queues: through bound exchanges, and alternate exchanges where nothing matched.
+
+Each exchange on the way is asked once, so cycles end; each queue is found once, however many ways lead to it.
+RabbitMQ: Exchange to Exchange Bindings, Alternate Exchanges.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+from broker.core.bindings import Destination
+from broker.core.exchanges.exchange import Exchange
+from broker.core.queues.classic import ClassicQueue
+from protocol.tables import FieldTable
+
+
+def find_queues(
+    exchanges: Mapping[str, Exchange], first: Exchange, routing_keys: Sequence[str], headers: FieldTable | None
+) -> list[ClassicQueue]:
+    """Return the queues for a message with these keys: the publisher's, and those of CC and BCC.
+
+    Their order depends on the bindings alone: nearest exchange first. Headers may be None where no exchange on
+    the way looks at them.
+    """
+    found: dict[ClassicQueue, None] = {}
+    seen = {first}
+    waiting = deque(seen)
+    while waiting:
+        exchange = waiting.popleft()
+        matched = _matched(exchange, routing_keys, headers)
+        if not exchange.fed_exchange_count:
+            found.update(dict.fromkeys(cast(list[ClassicQueue], matched)))
+        for destination in matched if exchange.fed_exchange_count else ():
+            if not isinstance(destination, Exchange):
+                found[destination] = None
+            elif destination not in seen:
+                seen.add(destination)
+                waiting.append(destination)
+        if not matched:
+            alternate = alternate_of(exchanges, exchange)
+            if alternate is not None and alternate not in seen:
+                seen.add(alternate)
+                waiting.append(alternate)
+    return list(found)
+
+
+def _matched(exchange: Exchange, routing_keys: Sequence[str], headers: FieldTable | None) -> list[Destination]:
+    if len(routing_keys) == 1:
+        return exchange.match(routing_keys[0], headers)
+    return list(dict.fromkeys(found for key in routing_keys for found in exchange.match(key, headers)))
+
+
+def alternate_of(exchanges: Mapping[str, Exchange], exchange: Exchange) -> Exchange | None:
+    """Return the exchange that takes what ``exchange`` cannot route; it may be named before it is declared.
+
+    The default exchange is nobody's alternate, as in RabbitMQ 3.
+    """
+    return exchanges.get(exchange.alternate) if exchange.alternate else None
+
+
+def reachable(exchanges: Mapping[str, Exchange], first: Exchange) -> Iterator[Exchange]:
+    """Yield ``first`` and every exchange that a message published to it may come to."""
+    seen = {first}
+    waiting = [first]
+    while waiting:
+        exchange = waiting.pop()
+        yield exchange
+        onward: list[Destination] = []
+        if exchange.fed_exchange_count:
+            onward += (binding.destination for binding in exchange.bindings.values())
+        alternate = alternate_of(exchanges, exchange)
+        if alternate is not None:
+            onward.append(alternate)
+        for destination in onward:
+            if isinstance(destination, Exchange) and destination not in seen:
+                seen.add(destination)
+                waiting.append(destination)

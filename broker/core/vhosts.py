@@ -1,0 +1,555 @@
+"""A virtual host: its exchanges, queues and bindings, and the rules for declaring, binding and deleting them.
+
+Handlers call it with what clients asked for; errors are RabbitMQ's, code and text. What is durable goes out
+through ``define`` at the moment it is applied, and comes back through ``restore``. It knows no connection but as
+the owner of exclusive queues, no clock and no socket. Spec: AMQP 0-9-1, 3.1; RabbitMQ: Virtual Hosts.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, cast
+
+from broker.core.arguments import (
+    check_equivalent_argument,
+    check_equivalent_arguments,
+    check_equivalent_flag,
+    check_queue_arguments,
+    queue_kind,
+    refuse_inequivalent,
+)
+from broker.core.bindings import Binding, Bindings, Destination, DestinationKind, arguments_identity
+from broker.core.consumers import Consumer
+from broker.core.definitions import Define, table_from_json, table_to_json
+from broker.core.exchanges.direct import DefaultExchange
+from broker.core.exchanges.exchange import ALTERNATE_EXCHANGE, Exchange, ExchangeProperties
+from broker.core.exchanges.types import EXCHANGE_TYPES, exchange_type
+from broker.core.names import QueueNames, exchange_text, is_reserved, queue_text
+from broker.core.queues.classic import ClassicQueue
+from broker.core.routing import find_queues, reachable
+from protocol.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
+from protocol.tables import FieldTable
+from storage.definitions import Definition, JsonValue
+
+PREDECLARED = (
+    ("amq.direct", "direct", False),
+    ("amq.fanout", "fanout", False),
+    ("amq.topic", "topic", False),
+    ("amq.headers", "headers", False),
+    ("amq.match", "headers", False),
+    ("amq.rabbitmq.trace", "topic", True),
+)
+"""Name, type, internal: the exchanges that every virtual host has. Spec: 3.1.3; RabbitMQ: Firehose Tracer."""
+
+_LOCKED = (
+    "cannot obtain exclusive access to locked {}. It could be originally declared on another connection "
+    "or the exclusive property value does not match that of the original declaration."
+)
+
+
+class MakeQueue(Protocol):
+    """What makes a queue of one kind: its class, with log and the node's other parts given already."""
+
+    def __call__(
+        self,
+        name: str,
+        vhost_name: str,
+        queue_id: int,
+        *,
+        durable: bool,
+        exclusive_owner: object | None,
+        auto_delete: bool,
+        arguments: FieldTable,
+    ) -> ClassicQueue: ...
+
+
+class DeletedQueue(NamedTuple):
+    """How many ready messages went with a queue, and its consumers, who are to be told by ``cancelled``."""
+
+    message_count: int
+    consumers: list[Consumer]
+    is_durable: bool
+
+
+class VirtualHost:
+    """One virtual host.
+
+    ``topology_version`` grows with every change that can alter a route: who keeps routes keeps it beside them.
+    ``make_queue`` has a maker for each x-queue-type; ``next_queue_id`` gives out ids that never return.
+    """
+
+    __slots__ = (
+        "_bindings",
+        "_define",
+        "_exclusive",
+        "_key_alone",
+        "_key_alone_version",
+        "_make_queue",
+        "_next_queue_id",
+        "_queue_names",
+        "exchanges",
+        "name",
+        "queues",
+        "topology_version",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        make_queue: Mapping[str, MakeQueue],
+        next_queue_id: Callable[[], int],
+        queue_names: QueueNames,
+        define: Define,
+    ) -> None:
+        self.name = name
+        self.queues: dict[str, ClassicQueue] = {}
+        self.exchanges: dict[str, Exchange] = {"": DefaultExchange(name, self.queues)}
+        self.topology_version = 1
+        self._make_queue = make_queue
+        self._next_queue_id = next_queue_id
+        self._queue_names = queue_names
+        self._define = define
+        self._bindings = Bindings()
+        self._exclusive: dict[object, dict[ClassicQueue, None]] = {}
+        self._key_alone: dict[Exchange, bool] = {}
+        self._key_alone_version = 0
+        for exchange, kind, internal in PREDECLARED:
+            properties = ExchangeProperties(durable=True, internal=internal)
+            self.exchanges[exchange] = EXCHANGE_TYPES[kind](exchange, name, properties)
+
+    # Route
+
+    def exchange_to_publish(self, name: str) -> Exchange:
+        """Return the exchange that clients may publish to by ``name``.
+
+        Raises NotFound (404), and AccessRefused (403) for an internal one. Ref: basic.publish.
+        """
+        exchange = self._exchange(name)
+        if exchange.internal:
+            raise AccessRefused(f"cannot publish to internal {exchange}")
+        return exchange
+
+    def route(self, exchange: Exchange, routing_key: str, headers: FieldTable | None) -> list[ClassicQueue]:
+        """Return the queues for a message, each once, in an order that depends on the bindings alone.
+
+        ``headers`` may be None unless ``route_depends_on_headers``.
+        """
+        matched = exchange.match(routing_key, headers)
+        if exchange.fed_exchange_count == 0 and (matched or not exchange.alternate):
+            return cast(list[ClassicQueue], matched)
+        return find_queues(self.exchanges, exchange, (routing_key,), headers)
+
+    def route_keys(
+        self, exchange: Exchange, routing_keys: list[str], headers: FieldTable | None
+    ) -> list[ClassicQueue]:
+        """As ``route``, for a message with several keys. RabbitMQ: Sender-selected Distribution."""
+        return find_queues(self.exchanges, exchange, routing_keys, headers)
+
+    def route_depends_on_headers(self, exchange: Exchange) -> bool:
+        """Whether more than the routing key may decide what ``route`` finds, so that it is not to be kept."""
+        if self._key_alone_version != self.topology_version:
+            self._key_alone.clear()
+            self._key_alone_version = self.topology_version
+        known = self._key_alone.get(exchange)
+        if known is None:
+            known = all(each.routes_by_key_alone for each in reachable(self.exchanges, exchange))
+            self._key_alone[exchange] = known
+        return not known
+
+    # Exchanges
+
+    def declare_exchange(
+        self,
+        name: str,
+        type_name: str,
+        *,
+        passive: bool = False,
+        durable: bool = False,
+        auto_delete: bool = False,
+        internal: bool = False,
+        arguments: FieldTable,
+    ) -> Exchange:
+        """Return the exchange ``name``, made if there is none; a passive declare only looks.
+
+        Raises AccessRefused (403) for a reserved name or the default exchange, NotFound (404) when passive,
+        PreconditionFailed (406) for other properties than it has, CommandInvalid (503) for an unknown type.
+        Ref: exchange.declare.
+        """
+        if passive:
+            _refuse_default(name)
+            return self._exchange(name)
+        make = exchange_type(type_name)
+        _refuse_default(name)
+        properties = ExchangeProperties(durable, auto_delete, internal, arguments)
+        exchange = self.exchanges.get(name)
+        if exchange is not None:
+            _check_equivalent_exchange(exchange, type_name, properties)
+            return exchange
+        if is_reserved(name):
+            raise AccessRefused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
+        make.check_arguments(exchange_text(name, self.name), arguments)
+        exchange = self.exchanges[name] = make(name, self.name, properties)
+        self.topology_version += 1
+        if durable:
+            self._define(("exchange", self.name, name), _exchange_definition(exchange))
+        return exchange
+
+    def delete_exchange(self, name: str, *, if_unused: bool = False) -> bool:
+        """Delete the exchange ``name``, if there is one, with all bindings from and to it; True if it was durable.
+
+        Raises AccessRefused (403) for a predeclared or the default exchange, PreconditionFailed (406) with
+        ``if_unused`` where a binding leads from it. Ref: exchange.delete.
+        """
+        _refuse_default(name)
+        if is_reserved(name):
+            raise AccessRefused(f"deletion of system {exchange_text(name, self.name)} not allowed")
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            return False
+        if if_unused and exchange.bindings:
+            raise PreconditionFailed(f"{exchange} in use")
+        self._remove_exchanges([exchange])
+        return exchange.durable
+
+    def _exchange(self, name: str) -> Exchange:
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            raise NotFound(f"no {exchange_text(name, self.name)}")
+        return exchange
+
+    def _remove_exchanges(self, going: list[Exchange]) -> None:
+        """Remove exchanges, and those that delete themselves as they lose their last binding by it."""
+        self.topology_version += 1
+        while going:
+            exchange = going.pop()
+            if self.exchanges.get(exchange.name) is not exchange:
+                continue
+            del self.exchanges[exchange.name]
+            for binding in list(exchange.bindings.values()):
+                self._drop(binding)
+            going += self._drop_bindings_to(exchange)
+            if exchange.durable:
+                self._define(("exchange", self.name, exchange.name), None)
+
+    # Queues
+
+    def declare_queue(
+        self,
+        name: str,
+        *,
+        owner: object,
+        passive: bool = False,
+        durable: bool = False,
+        exclusive: bool = False,
+        auto_delete: bool = False,
+        arguments: FieldTable,
+    ) -> ClassicQueue:
+        """Return the queue ``name``, made if there is none, with a name made up for ""; passive only looks.
+
+        ``owner`` is the connection that asks. An exclusive queue ends with it and so is never durable.
+        Raises AccessRefused (403) for a reserved name, NotFound (404) when passive, ResourceLocked (405) for
+        another connection's, PreconditionFailed (406) for other properties than it has or wrong arguments.
+        Ref: queue.declare.
+        """
+        if passive:
+            return self.queue_for(name, owner)
+        durable = durable and not exclusive
+        queue = self.queues.get(name)
+        if queue is not None:
+            self._check_equivalent_queue(queue, owner if exclusive else None, durable, auto_delete, arguments)
+            return queue
+        if is_reserved(name):
+            raise AccessRefused(f"queue name '{name}' contains reserved prefix 'amq.*'")
+        name = name or self._new_queue_name()
+        kind = check_queue_arguments(queue_text(name, self.name), arguments)
+        queue = self._make_queue[kind.type_name](
+            name,
+            self.name,
+            self._next_queue_id(),
+            durable=durable,
+            exclusive_owner=owner if exclusive else None,
+            auto_delete=auto_delete,
+            arguments=arguments,
+        )
+        self._add_queue(queue)
+        if durable:
+            self._define(("queue", self.name, name), _queue_definition(queue))
+        return queue
+
+    def queue_for(self, name: str, owner: object) -> ClassicQueue:
+        """Return the queue ``name`` for the connection ``owner``.
+
+        Raises NotFound (404), and ResourceLocked (405) where another connection has it for itself.
+        """
+        queue = self.queues.get(name)
+        if queue is None:
+            raise NotFound(f"no {queue_text(name, self.name)}")
+        if queue.exclusive_owner is not None and queue.exclusive_owner is not owner:
+            raise ResourceLocked(_LOCKED.format(queue_text(name, self.name)))
+        return queue
+
+    def delete_queue(
+        self, name: str, *, owner: object, if_unused: bool = False, if_empty: bool = False
+    ) -> DeletedQueue:
+        """Delete the queue ``name``, if there is one, with its messages and bindings.
+
+        The caller tells the consumers, after its own reply. Raises ResourceLocked (405) for another
+        connection's, PreconditionFailed (406) where it is not unused or empty as asked. Ref: queue.delete.
+        """
+        if name not in self.queues:
+            return DeletedQueue(0, [], False)
+        queue = self.queue_for(name, owner)
+        if if_unused and queue.consumer_count:
+            raise PreconditionFailed(f"{queue_text(name, self.name)} in use")
+        if if_empty and queue.message_count:
+            raise PreconditionFailed(f"{queue_text(name, self.name)} not empty")
+        return self._remove_queue(queue)
+
+    def queue_unused(self, queue: ClassicQueue) -> None:
+        """Delete ``queue``, whose last consumer went, if it is to do so. Ref: queue.declare, "auto-delete"."""
+        if queue.auto_delete and self.queues.get(queue.name) is queue:
+            self._remove_queue(queue)
+
+    def delete_exclusive(self, owner: object) -> None:
+        """Delete the queues that the connection ``owner`` had for itself, as it ends. Spec: 3.1.4."""
+        for queue in list(self._exclusive.get(owner, ())):
+            for consumer in self._remove_queue(queue).consumers:
+                consumer.cancelled()
+
+    def _new_queue_name(self) -> str:
+        name = self._queue_names.new()
+        while name in self.queues:
+            name = self._queue_names.new()
+        return name
+
+    def _check_equivalent_queue(
+        self,
+        queue: ClassicQueue,
+        exclusive_owner: object | None,
+        durable: bool,
+        auto_delete: bool,
+        arguments: FieldTable,
+    ) -> None:
+        text = queue_text(queue.name, self.name)
+        if queue.exclusive_owner is not exclusive_owner:
+            raise ResourceLocked(_LOCKED.format(text))
+        check_equivalent_flag(text, "durable", durable, queue.durable)
+        check_equivalent_flag(text, "auto_delete", auto_delete, queue.auto_delete)
+        check_equivalent_arguments(text, arguments, queue.arguments)
+
+    def _add_queue(self, queue: ClassicQueue) -> None:
+        self.queues[queue.name] = queue
+        self.topology_version += 1
+        if queue.exclusive_owner is not None:
+            self._exclusive.setdefault(queue.exclusive_owner, {})[queue] = None
+
+    def _remove_queue(self, queue: ClassicQueue) -> DeletedQueue:
+        count = queue.message_count
+        del self.queues[queue.name]
+        self.topology_version += 1
+        if queue.exclusive_owner is not None:
+            owned = self._exclusive[queue.exclusive_owner]
+            del owned[queue]
+            if not owned:
+                del self._exclusive[queue.exclusive_owner]
+        self._remove_exchanges(self._drop_bindings_to(queue))
+        consumers = queue.stop()
+        if queue.durable:
+            self._define(("queue", self.name, queue.name), None)
+        return DeletedQueue(count, consumers, queue.durable)
+
+    # Bindings
+
+    def bind_queue(
+        self, queue_name: str, exchange_name: str, routing_key: str, arguments: FieldTable, *, owner: object
+    ) -> bool:
+        """Bind a queue to an exchange, if it is not; True if the binding is durable.
+
+        Raises NotFound (404) for the exchange or else the queue, AccessRefused (403) for the default exchange,
+        ResourceLocked (405) for another connection's queue, PreconditionFailed (406) for arguments that the
+        exchange's type cannot work with. Ref: queue.bind.
+        """
+        _refuse_default(exchange_name)
+        source = self._exchange(exchange_name)
+        if queue_name in self.queues:
+            source.check_binding(routing_key, arguments)
+        return self._bind(source, "queue", self.queue_for(queue_name, owner), routing_key, arguments)
+
+    def unbind_queue(
+        self, queue_name: str, exchange_name: str, routing_key: str, arguments: FieldTable, *, owner: object
+    ) -> bool:
+        """Remove a binding, if there is one; True if it was durable.
+
+        As in RabbitMQ, another connection's exclusive queue can lose one too.
+        Raises AccessRefused (403) for the default exchange. Ref: queue.unbind.
+        """
+        _refuse_default(exchange_name)
+        return self._unbind(self.exchanges.get(exchange_name), self.queues.get(queue_name), routing_key, arguments)
+
+    def bind_exchange(self, destination: str, source: str, routing_key: str, arguments: FieldTable) -> bool:
+        """Let the exchange ``source`` feed ``destination``, which may be itself; True if the binding is durable.
+
+        Raises NotFound (404) for the source or else the destination, AccessRefused (403) for the default exchange,
+        PreconditionFailed (406) as ``bind_queue``. RabbitMQ: Exchange to Exchange Bindings.
+        """
+        _refuse_default(destination)
+        _refuse_default(source)
+        exchange, fed = self._exchange(source), self._exchange(destination)
+        exchange.check_binding(routing_key, arguments)
+        return self._bind(exchange, "exchange", fed, routing_key, arguments)
+
+    def unbind_exchange(self, destination: str, source: str, routing_key: str, arguments: FieldTable) -> bool:
+        """Remove a binding between exchanges, if there is one; True if it was durable.
+
+        Raises AccessRefused (403) for the default exchange. RabbitMQ: Exchange to Exchange Bindings.
+        """
+        _refuse_default(destination)
+        _refuse_default(source)
+        return self._unbind(self.exchanges.get(source), self.exchanges.get(destination), routing_key, arguments)
+
+    def bindings_to(self, destination: Destination) -> list[Binding]:
+        """Return the bindings that lead to a queue or exchange, without the default exchange's."""
+        return self._bindings.to(destination)
+
+    def _bind(
+        self,
+        source: Exchange,
+        kind: DestinationKind,
+        destination: Destination,
+        routing_key: str,
+        arguments: FieldTable,
+    ) -> bool:
+        binding = Binding(source, kind, destination, routing_key, arguments)
+        if self._bindings.add(binding):
+            self.topology_version += 1
+            if binding.is_durable:
+                self._define(self._binding_key(binding), {"arguments": table_to_json(arguments)})
+        return binding.is_durable
+
+    def _unbind(
+        self, source: Exchange | None, destination: Destination | None, routing_key: str, arguments: FieldTable
+    ) -> bool:
+        if source is None or destination is None:
+            return False
+        binding = source.bindings.get((destination, routing_key, arguments_identity(arguments)))
+        if binding is None:
+            return False
+        self.topology_version += 1
+        self._drop(binding)
+        if source.auto_delete and not source.bindings:
+            self._remove_exchanges([source])
+        return binding.is_durable
+
+    def _drop(self, binding: Binding) -> None:
+        self._bindings.remove(binding)
+        if binding.is_durable:
+            self._define(self._binding_key(binding), None)
+
+    def _drop_bindings_to(self, destination: Destination) -> list[Exchange]:
+        """Remove all bindings to ``destination``; return the exchanges that are to delete themselves for it."""
+        unused: dict[Exchange, None] = {}
+        for binding in self._bindings.to(destination):
+            self._drop(binding)
+            source = binding.source
+            if source.auto_delete and not source.bindings:
+                unused[source] = None
+        return list(unused)
+
+    def _binding_key(self, binding: Binding) -> tuple[str, ...]:
+        return (
+            "binding",
+            self.name,
+            binding.source.name,
+            binding.destination_kind,
+            binding.destination.name,
+            binding.routing_key,
+            binding.arguments_digest,
+        )
+
+    # Recovery
+
+    def restore(self, definitions: Iterable[Definition]) -> list[str]:
+        """Take back what ``define`` was given in earlier lives; other virtual hosts' definitions are passed over.
+
+        Return, for the log, what had to be left out: bindings without one of their ends. Raises ValueError, or an
+        AmqpError, for definitions that this version cannot read.
+        """
+        mine = [(key, value) for key, value in definitions if len(key) > 1 and key[1] == self.name]
+        for key, value in mine:
+            if key[0] == "exchange":
+                self._restore_exchange(key[2], _fields(key, value))
+            elif key[0] == "queue":
+                self._restore_queue(key[2], _fields(key, value))
+        left_out = [
+            f"binding {key[2:]} has lost an end"
+            for key, value in mine
+            if key[0] == "binding" and not self._restore_binding(key, _fields(key, value))
+        ]
+        self.topology_version += 1
+        return left_out
+
+    def _restore_exchange(self, name: str, fields: Mapping[str, Any]) -> None:
+        make = EXCHANGE_TYPES.get(fields["type"])
+        if make is None:
+            raise ValueError(f"{exchange_text(name, self.name)} is of the unknown type '{fields['type']}'")
+        arguments = table_from_json(fields["arguments"])
+        properties = ExchangeProperties(True, fields["auto_delete"], fields["internal"], arguments)
+        self.exchanges[name] = make(name, self.name, properties)
+
+    def _restore_queue(self, name: str, fields: Mapping[str, Any]) -> None:
+        arguments = table_from_json(fields["arguments"])
+        kind = queue_kind(queue_text(name, self.name), arguments)
+        self.queues[name] = self._make_queue[kind.type_name](
+            name,
+            self.name,
+            fields["id"],
+            durable=True,
+            exclusive_owner=None,
+            auto_delete=fields["auto_delete"],
+            arguments=arguments,
+        )
+
+    def _restore_binding(self, key: tuple[str, ...], fields: Mapping[str, Any]) -> bool:
+        _, _, source_name, kind, destination_name, routing_key, _ = key
+        source = self.exchanges.get(source_name)
+        ends: Mapping[str, Destination] = self.queues if kind == "queue" else self.exchanges
+        destination = ends.get(destination_name)
+        if source is None or destination is None:
+            return False
+        arguments = table_from_json(fields["arguments"])
+        self._bindings.add(Binding(source, cast(DestinationKind, kind), destination, routing_key, arguments))
+        return True
+
+
+def _refuse_default(exchange: str) -> None:
+    if not exchange:
+        raise AccessRefused("operation not permitted on the default exchange")
+
+
+def _check_equivalent_exchange(exchange: Exchange, type_name: str, properties: ExchangeProperties) -> None:
+    """Raise PreconditionFailed (406) unless a redeclare agrees. RabbitMQ: of the arguments, one is compared."""
+    text = str(exchange)
+    if type_name != exchange.type_name:
+        refuse_inequivalent(text, "type", type_name, exchange.type_name)
+    check_equivalent_flag(text, "durable", properties.durable, exchange.durable)
+    check_equivalent_flag(text, "auto_delete", properties.auto_delete, exchange.auto_delete)
+    check_equivalent_flag(text, "internal", properties.internal, exchange.internal)
+    check_equivalent_argument(text, ALTERNATE_EXCHANGE, properties.arguments, exchange.arguments)
+
+
+def _exchange_definition(exchange: Exchange) -> JsonValue:
+    return {
+        "type": exchange.type_name,
+        "auto_delete": exchange.auto_delete,
+        "internal": exchange.internal,
+        "arguments": table_to_json(exchange.arguments),
+    }
+
+
+def _queue_definition(queue: ClassicQueue) -> JsonValue:
+    return {"id": queue.id, "auto_delete": queue.auto_delete, "arguments": table_to_json(queue.arguments)}
+
+
+def _fields(key: tuple[str, ...], value: JsonValue) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"the definition of {key} is not an object: {value!r}")
+    return value

@@ -1,0 +1,110 @@
+"""queue.*: declare, bind, unbind, purge, delete. The rules are the virtual host's; here are replies and names.
+
+A reply about something durable waits for the disk. The empty name stands for the queue that was declared last on
+the channel. Ref: queue class; RabbitMQ: Queues.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from pamqp import commands
+from pamqp.base import Frame
+
+from broker.core.names import stripped
+from broker.server.channel import Channel
+from protocol.errors import NotFound
+from protocol.methods import QueueDeclareOk
+
+
+def named_queue(channel: Channel, name: str) -> str:
+    """Return the queue that a method means, by name or, for "", the one declared last on the channel.
+
+    Raises NotFound (404) where none was declared. Ref: queue.bind, "queue".
+    """
+    if name:
+        return stripped(name)
+    if not channel.last_queue:
+        raise NotFound("no previously declared queue")
+    return channel.last_queue
+
+
+def queue_declare(channel: Channel, method: commands.Queue.Declare) -> None:
+    """Make a queue, or look whether it is there. Raises as ``VirtualHost.declare_queue``."""
+    connection = channel.connection
+    queue = connection.vhost.declare_queue(
+        stripped(method.queue),
+        owner=connection,
+        passive=method.passive,
+        durable=method.durable,
+        exclusive=method.exclusive,
+        auto_delete=method.auto_delete,
+        arguments=method.arguments or {},
+    )
+    channel.last_queue = queue.name
+    if not method.nowait:
+        counts = {"message_count": queue.message_count, "consumer_count": queue.consumer_count}
+        _reply(channel, QueueDeclareOk(queue=queue.name, **counts), queue.durable and not method.passive)
+
+
+def queue_bind(channel: Channel, method: commands.Queue.Bind) -> None:
+    """Bind a queue. Raises as ``VirtualHost.bind_queue``."""
+    connection = channel.connection
+    queue, routing_key = _bound(channel, method.queue, method.routing_key)
+    exchange, arguments = stripped(method.exchange), method.arguments or {}
+    is_durable = connection.vhost.bind_queue(queue, exchange, routing_key, arguments, owner=connection)
+    if not method.nowait:
+        _reply(channel, commands.Queue.BindOk(), is_durable)
+
+
+def queue_unbind(channel: Channel, method: commands.Queue.Unbind) -> None:
+    """Remove a queue's binding. Raises as ``VirtualHost.unbind_queue``."""
+    connection = channel.connection
+    queue, routing_key = _bound(channel, method.queue, method.routing_key)
+    exchange, arguments = stripped(method.exchange), method.arguments or {}
+    was_durable = connection.vhost.unbind_queue(queue, exchange, routing_key, arguments, owner=connection)
+    _reply(channel, commands.Queue.UnbindOk(), was_durable)
+
+
+def queue_purge(channel: Channel, method: commands.Queue.Purge) -> None:
+    """Drop a queue's ready messages. Raises NotFound (404), ResourceLocked (405). Ref: queue.purge."""
+    connection = channel.connection
+    count = connection.vhost.queue_for(named_queue(channel, method.queue), connection).purge()
+    if not method.nowait:
+        channel.reply(commands.Queue.PurgeOk(message_count=count))
+
+
+def queue_delete(channel: Channel, method: commands.Queue.Delete) -> None:
+    """Delete a queue; one that does not exist is no error. Raises as ``VirtualHost.delete_queue``.
+
+    On this channel the reply comes before the consumers' cancellations, as in RabbitMQ.
+    """
+    connection = channel.connection
+    deleted = connection.vhost.delete_queue(
+        named_queue(channel, method.queue), owner=connection, if_unused=method.if_unused, if_empty=method.if_empty
+    )
+    if not method.nowait:
+        _reply(channel, commands.Queue.DeleteOk(message_count=deleted.message_count), deleted.is_durable)
+    for consumer in deleted.consumers:
+        consumer.cancelled()
+
+
+def _bound(channel: Channel, queue: str, routing_key: str) -> tuple[str, str]:
+    """Return the queue and the routing key that a binding means: with both empty, the key is the queue's name."""
+    name = named_queue(channel, queue)
+    return name, routing_key or (name if not queue else "")
+
+
+def _reply(channel: Channel, method: Frame, is_durable: bool) -> None:
+    if is_durable:
+        channel.reply_when_durable(method)
+    else:
+        channel.reply(method)
+
+
+HANDLERS: Final[dict[type, Callable[[Channel, Any], None]]] = {
+    commands.Queue.Declare: queue_declare,
+    commands.Queue.Bind: queue_bind,
+    commands.Queue.Unbind: queue_unbind,
+    commands.Queue.Purge: queue_purge,
+    commands.Queue.Delete: queue_delete,
+}
