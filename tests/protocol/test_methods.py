@@ -219,6 +219,10 @@ def test_declare_ok_takes_every_name(name: str) -> None:
     assert fields(decoded) == {"queue": name, "message_count": 3, "consumer_count": 4}
 
 
+def test_the_ticket_of_access_request_is_1() -> None:
+    assert payload_of(AccessRequestOk()) == b"\x00\x1e\x00\x0b\x00\x01"
+
+
 def test_unset_fields_are_sent_as_zero_and_empty() -> None:
     decoded = decode_method(payload_of(Connection.Close()))
 
