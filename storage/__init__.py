@@ -1,0 +1,3 @@
+"""The append-only segment log: what is in it, how it is recovered and trimmed. Ids and octets, nothing of
+AMQP.
+"""

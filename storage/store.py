@@ -1,0 +1,511 @@
+"""The store's face towards the broker: publish, settle, define; promise when it is on disk; recover on
+opening.
+
+Called from the event loop's thread only; nothing but ``open`` and ``close`` does I/O or waits. What is
+appended goes into the batch being filled, as octets ready to be written, and into the index; ``flush`` hands
+the batch to the writer.
+"""
+
+import struct
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
+from operator import attrgetter
+from pathlib import Path
+from typing import Final
+
+from storage.committer import Committer
+from storage.datadir import CleanMark, DataDirectory
+from storage.definitions import Definitions, JsonValue, Key, encode_definition
+from storage.errors import StorageError
+from storage.files import Disk
+from storage.log import Reading, SegmentReader, SegmentWriter, segment_numbers
+from storage.messages import MessageIndex
+from storage.records import (
+    MIXED,
+    PUBLISH,
+    PUBLISH_HEAD,
+    encode_delete_queue,
+    encode_delivered,
+    encode_settle,
+    pack_queue_ids,
+)
+from storage.recovery import LogFold, Recovery
+from storage.segment import BATCH_HEADER_OCTETS, HEADER_OCTETS, LOG_MAGIC
+from storage.trim import Trimmer
+
+LAZY_S: Final = 0.02  # how long settlements without a promise may wait for company
+LAZY_OCTETS: Final = 1 << 20  # ... unless this much has gathered
+GROUP_OCTETS: Final = 1 << 18  # joined in one go by the writer, which holds the interpreter's lock meanwhile
+BATCH_OCTETS_MAX: Final = 1 << 26  # a longer batch waits in line behind the one being written
+ROUTES_MAX: Final = 10_000
+
+_pack_publish = PUBLISH_HEAD.pack
+_PUBLISH_OCTETS: Final = PUBLISH_HEAD.size
+_start_of = attrgetter("start")
+
+Promise = Callable[[int], None]
+
+
+class _Filled:
+    """A batch on its way to disk. Made for the writer; the loop forgets its parts."""
+
+    __slots__ = (
+        "definitions",
+        "groups",
+        "next_message_id",
+        "next_queue_id",
+        "octets",
+        "promises",
+        "record_count",
+        "segment",
+        "ticket",
+    )
+
+    def __init__(self, ticket: int, segment: int, octets: int, record_count: int) -> None:
+        self.ticket = ticket
+        self.segment = segment
+        self.octets = octets
+        self.record_count = record_count
+        self.groups: list[list[bytes]] = []
+        self.definitions: list[tuple[Key, bytes | None]] = []
+        self.promises: list[Promise] = []
+        self.next_message_id = 0
+        self.next_queue_id = 0
+
+
+class Store:
+    """The durable state of a node: messages' log and definitions' journal. One instance a data directory."""
+
+    __slots__ = (
+        "_at",
+        "_batch_start",
+        "_committer",
+        "_definitions",
+        "_deleted",
+        "_directory",
+        "_group_start",
+        "_groups",
+        "_index",
+        "_is_due",
+        "_is_lazy",
+        "_journal",
+        "_known_queues",
+        "_line_length",
+        "_line_octets",
+        "_log",
+        "_next_message_id",
+        "_next_queue_id",
+        "_parts",
+        "_promises",
+        "_reader",
+        "_record_count",
+        "_routes",
+        "_segment_octets",
+        "_settling",
+        "_trimmer",
+        "_watermarks",
+        "_written_segment",
+        "durable_ticket",
+        "recovery",
+        "ticket",
+    )
+
+    def __init__(
+        self,
+        disk: Disk,
+        directory: DataDirectory,
+        notify: Callable[[Callable[[], None]], None],
+        segment_octets: int,
+        on_failure: Callable[[StorageError], None],
+    ) -> None:
+        """Recover from a locked ``directory``; see open."""
+        self._directory = directory
+        self._segment_octets = segment_octets
+        self._committer = Committer("leveret-log", notify, on_failure)
+        self._reader = Committer("leveret-trim", notify, on_failure)
+        self._index = MessageIndex()
+        self._journal = Definitions(disk, directory.definitions, directory.salt)
+        self._routes: dict[tuple[int, ...], tuple[tuple[int, ...], bytes]] = {}
+        self.ticket = 1
+        self.durable_ticket = 0
+        self._line_octets = self._line_length = 0
+        self._at = self._batch_start = self._record_count = self._written_segment = 0
+        self._next_message_id = self._next_queue_id = 1
+        self._known_queues: set[int] = set()
+        self._is_lazy = self._is_due = False
+        self.recovery = self._recover(disk)
+        self._trimmer = Trimmer(
+            disk, directory.log, directory.salt, self._index, self._reader, segment_octets, self._append_copy
+        )
+        self._begin_batch()
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        notify: Callable[[Callable[[], None]], None],
+        disk: Disk | None = None,
+        segment_octets: int = 64 << 20,
+        on_failure: Callable[[StorageError], None] = lambda error: None,
+    ) -> "Store":
+        """Lock and recover the data directory at ``directory``, which is made if there is none.
+
+        ``notify(fn)`` has ``fn`` called in the loop's thread. ``on_failure`` is called once, there, when the
+        disk fails. Raises DirectoryInUse, DirectoryUnreadable, UnknownFormat; nothing is written before these
+        are ruled out.
+        """
+        disk = disk or Disk()
+        locked = DataDirectory.open(disk, directory)
+        try:
+            return cls(disk, locked, notify, segment_octets, on_failure)
+        except OSError as error:
+            locked.close()
+            raise StorageError(f"data directory {directory} cannot be recovered: {error}") from error
+        except BaseException:
+            locked.close()
+            raise
+
+    @property
+    def failure(self) -> StorageError | None:
+        """Set when the disk has failed: nothing is made durable any more."""
+        return self._committer.failure or self._reader.failure
+
+    @property
+    def damage(self) -> list[str]:
+        """What was found broken since opening; see Recovery.damage for what was found by opening."""
+        return self._trimmer.damage
+
+    @property
+    def unwritten_octets(self) -> int:
+        """Octets that wait for the writer or are being written."""
+        return self._line_octets + self._at - self._batch_start
+
+    def publish(self, queue_ids: Sequence[int], ids: range, envelope: bytes, pieces: list[bytes]) -> None:
+        """Append a run of messages: ``pieces`` with consecutive ``ids``, in ``queue_ids``, all with
+        ``envelope``.
+
+        ``ids`` are above all that were published before. One record: all or nothing after a crash. Hot: the
+        cost is that of one record, whatever its length; see docs/decisions/0002-one-segment-log.md.
+        """
+        route = self._routes.get(queue_ids) if type(queue_ids) is tuple else None
+        if route is None:
+            route = self._add_route(tuple(queue_ids))
+        queues, packed = route
+        count = len(pieces)
+        first_id = ids.start
+        at = self._at
+        if count == 1:
+            piece = pieces[0]
+            size = len(piece)
+            head = _pack_publish(PUBLISH, 0, 0, len(queues), len(envelope), 1, first_id, size)
+            self._parts += (head, packed, envelope, piece)
+            self._at = at + _PUBLISH_OCTETS + len(packed) + len(envelope) + size
+        else:
+            sizes = set(map(len, pieces))
+            if len(sizes) == 1:
+                size = sizes.pop()
+                head = _pack_publish(PUBLISH, 0, 0, len(queues), len(envelope), count, first_id, size)
+                self._parts += (head, packed, envelope)
+                size *= count
+            else:
+                lengths = list(map(len, pieces))
+                head = _pack_publish(PUBLISH, MIXED, 0, len(queues), len(envelope), count, first_id, 0)
+                self._parts += (head, packed, envelope, struct.pack(f"<{count}I", *lengths))
+                size = sum(lengths) + 4 * count
+            self._parts += pieces
+            self._at = at + _PUBLISH_OCTETS + len(packed) + len(envelope) + size
+        self._record_count += 1
+        self._next_message_id = first_id + count
+        self._index.publish(queues, first_id, count, at)
+        if self._at - self._group_start > GROUP_OCTETS:
+            self._begin_group()
+
+    def settle(self, queue_id: int, ids: range) -> None:
+        """Messages ``ids`` leave the queue for good; each is live in it. Neighbours are gathered into one
+        range.
+        """
+        ranges = self._settling.get(queue_id)
+        if ranges is None:
+            self._settling[queue_id] = [ids]
+            return
+        last = ranges[-1]
+        if last.stop == ids.start and ids.step == 1 == last.step:
+            ranges[-1] = range(last.start, ids.stop)
+        else:
+            ranges.append(ids)
+
+    def delivered(self, queue_id: int, upto: int) -> None:
+        """Everything in the queue with an id up to ``upto`` has been delivered at least once."""
+        marks = self._index.watermarks
+        if upto > marks.get(queue_id, 0):
+            marks[queue_id] = upto
+            self._watermarks[queue_id] = upto
+
+    def delete_queue(self, queue_id: int) -> None:
+        """Settle everything in the queue; its id is not used again."""
+        self._settling.pop(queue_id, None)
+        self._watermarks.pop(queue_id, None)
+        self._index.watermarks.pop(queue_id, None)
+        if queue_id in self._known_queues:
+            self._deleted.append(queue_id)
+
+    def define(self, key: Sequence[str], value: JsonValue) -> None:
+        """Put the definition named ``key`` into the journal, or remove it with None."""
+        name = tuple(key)
+        self._definitions.append((name, None if value is None else encode_definition(name, value)))
+
+    def promise(self, callback: Promise) -> int:
+        """Have ``callback(ticket)`` called when all that has been appended so far is on disk; return the
+        ticket.
+
+        Callbacks come in the order of the calls, from the loop, never from within this call. After a failure:
+        never.
+        """
+        self._promises.append(callback)
+        return self.ticket
+
+    def flush(self) -> None:
+        """Hand the batch being filled to the writer, or let it gather while the writer is busy.
+
+        Everything appended in one go of the loop's code up to this call is one batch: all or nothing after a
+        crash.
+        """
+        if self._line_length:
+            self._is_due = True
+            if self._at - self._batch_start > BATCH_OCTETS_MAX:
+                self._hand_over()
+            return
+        if self._promises or self._at - self._batch_start > LAZY_OCTETS:
+            self._hand_over()
+        elif not self._is_lazy and self._is_filled():
+            self._is_lazy = True
+            self._committer.call_after(LAZY_S, self._lazy_due)
+
+    def close(self) -> None:
+        """Write and sync what is left, leave the mark of an orderly end, unlock. Blocks."""
+        self._reader.stop()
+        if self._promises or self._is_filled():
+            self._hand_over()
+        self._committer.stop()
+        while self.failure is None and (self._promises or self._is_filled()):
+            self._hand_over()  # what the promises' callbacks appended
+            self._committer.stop()
+        self._log.close()
+        self._journal.close()
+        if self.failure is None:
+            tail = self._log.tail
+            self._directory.put_clean_mark(CleanMark(tail.number, tail.octets, tail.chain))
+        self._directory.close()
+
+    def _is_filled(self) -> bool:
+        return bool(self._record_count or self._settling or self._watermarks or self._deleted or self._definitions)
+
+    def _begin_batch(self) -> None:
+        tail = self._index.tail
+        if tail.octets >= self._segment_octets:
+            tail = self._index.begin_segment(tail.number + 1, HEADER_OCTETS)
+        self._batch_start = tail.octets
+        self._at = self._group_start = tail.octets + BATCH_HEADER_OCTETS
+        self._parts: list[bytes] = []
+        self._groups = [self._parts]
+        self._record_count = 0
+        self._settling: dict[int, list[range]] = {}
+        self._watermarks: dict[int, int] = {}
+        self._deleted: list[int] = []
+        self._definitions: list[tuple[Key, bytes | None]] = []
+        self._promises: list[Promise] = []
+        self._index.ticket = self.ticket
+
+    def _begin_group(self) -> None:
+        self._parts = []
+        self._groups.append(self._parts)
+        self._group_start = self._at
+
+    def _append(self, octets: bytes) -> None:
+        self._parts.append(octets)
+        self._at += len(octets)
+        self._record_count += 1
+
+    def _append_copy(self, first_id: int, parts: Sequence[bytes]) -> None:
+        """A copy of the entry at ``first_id`` goes to the tail, and with it what is known of its delivery."""
+        at = self._at
+        for queue_id in set(chain.from_iterable(self._index.queue_sets(first_id))):
+            upto = self._index.watermarks.get(queue_id, 0)
+            if upto >= first_id:
+                self._watermarks[queue_id] = upto
+        self._parts += parts
+        self._at += sum(map(len, parts))
+        self._record_count += 1
+        self._index.move(first_id, at)
+        if self._at - self._group_start > GROUP_OCTETS:
+            self._begin_group()
+
+    def _append_gathered(self) -> None:
+        """Settlements, watermarks and deletions go to the end of the batch, behind what they are about."""
+        for queue_id, ranges in self._settling.items():
+            merged = _merge(ranges)
+            for ids in merged:
+                self._index.settle(queue_id, ids)
+            self._append(encode_settle(queue_id, merged))
+        for queue_id, upto in self._watermarks.items():
+            self._append(encode_delivered(queue_id, upto))
+        for queue_id in self._deleted:
+            self._index.settle_queue(queue_id)
+            self._known_queues.discard(queue_id)
+            self._append(encode_delete_queue(queue_id))
+            self._routes = {queues: route for queues, route in self._routes.items() if queue_id not in queues}
+
+    def _hand_over(self) -> None:
+        """Close the batch being filled, give it to the writer, and begin the next one."""
+        self._append_gathered()
+        self._is_due = False
+        filled = _Filled(self.ticket, self._index.tail.number, self._at - self._batch_start, self._record_count)
+        if self._record_count:
+            filled.groups = self._groups
+            filled.next_message_id = self._next_message_id
+            filled.next_queue_id = self._next_queue_id
+            self._index.tail.octets = self._at
+        filled.definitions = self._definitions
+        filled.promises = self._promises
+        self.ticket += 1
+        self._begin_batch()
+        if self.failure is not None:
+            return
+        self._line_length += 1
+        self._line_octets += filled.octets
+        self._committer.submit(partial(self._write, filled), self._written)
+
+    def _write(self, filled: _Filled) -> _Filled:
+        """In the writer's thread: definitions first, since messages rely on them."""
+        if filled.definitions:
+            self._journal.append(filled.definitions)
+        if filled.groups:
+            if filled.segment != self._log.tail.number:
+                self._log.create(filled.segment, filled.next_message_id, filled.next_queue_id)
+            self._log.append(filled.groups, filled.record_count)
+        return filled
+
+    def _written(self, filled: _Filled) -> None:
+        """In the loop: the batch is on disk."""
+        self.durable_ticket = filled.ticket
+        self._line_length -= 1
+        self._line_octets -= filled.octets
+        if filled.groups:
+            self._written_segment = filled.segment
+        try:
+            _keep(filled.promises, filled.ticket, self._committer)
+        finally:
+            self._trimmer.step(self.durable_ticket, self._written_segment)
+            if self._is_due or self._is_filled():
+                self.flush()
+
+    def _lazy_due(self) -> None:
+        self._is_lazy = False
+        if not self._line_length and self._is_filled():
+            self._hand_over()
+
+    def _add_route(self, queue_ids: tuple[int, ...]) -> tuple[tuple[int, ...], bytes]:
+        route = self._routes.get(queue_ids)
+        if route is None:
+            if len(self._routes) >= ROUTES_MAX:
+                self._routes.clear()
+            route = self._routes[queue_ids] = (queue_ids, pack_queue_ids(queue_ids))
+            self._known_queues.update(queue_ids)
+            self._next_queue_id = max(self._next_queue_id, max(queue_ids) + 1)
+        return route
+
+    def _recover(self, disk: Disk) -> Recovery:
+        began_s = time.perf_counter()
+        directory = self._directory
+        fold = LogFold(self._index)
+        numbers = segment_numbers(disk.list(directory.log)) if disk.exists(directory.log) else []
+        reader = SegmentReader(
+            disk, directory.log, LOG_MAGIC, directory.salt, fold.fold, fold.begin_segment, fold.end_segment
+        )
+        reading = reader.read(numbers)
+        journal_reading = self._journal.read()
+        damage = [f"log: {what}" for what in reading.damage]
+        damage += [f"definitions: {what}" for what in journal_reading.damage]
+        if not numbers:
+            damage.append("log: there is no segment")
+        is_clean = self._compare_mark(reading, damage)
+
+        # Nothing has been written so far; from here on the directory is put in order.
+        directory.remove_clean_mark()
+        for folder in (directory.log, directory.definitions):
+            if not disk.exists(folder):
+                disk.mkdir(folder)
+                disk.dirsync(directory.path)
+        self._journal.settle_in(journal_reading)
+        self._settle_in(disk, reading)
+        self._known_queues = fold.known_queues()
+        self._next_message_id = max(reading.next_message_id, fold.next_message_id)
+        self._next_queue_id = max(reading.next_queue_id, fold.next_queue_id)
+        messages = fold.messages()
+        return Recovery(
+            definitions=self._journal.live(),
+            messages=messages,
+            next_message_id=self._next_message_id,
+            next_queue_id=self._next_queue_id,
+            clean=is_clean and not damage,
+            dropped_octets=reading.dropped_octets + journal_reading.dropped_octets,
+            damage=damage,
+            segments=len(reading.segments),
+            octets=reading.octets,
+            message_count=sum(len(run.pieces) for run in messages),
+            duration_s=time.perf_counter() - began_s,
+        )
+
+    def _compare_mark(self, reading: Reading, damage: list[str]) -> bool:
+        """After an orderly end the log ends where the mark says: what is torn then was once on disk."""
+        mark = self._directory.clean_mark()
+        if mark is None:
+            return False
+        tail = reading.tail
+        if (tail.number, tail.octets, tail.chain) != mark:
+            damage.append(
+                f"log: it was closed at {mark.segment}:{mark.octets}, but ends at {tail.number}:{tail.octets}"
+            )
+        return True
+
+    def _settle_in(self, disk: Disk, reading: Reading) -> None:
+        """Cut what is torn, and have the log ready for the next batch."""
+        log = SegmentWriter(disk, self._directory.log, LOG_MAGIC, self._directory.salt, reading.tail)
+        self._log = log
+        if reading.unborn is not None:
+            log.drop(reading.unborn)
+        if reading.is_torn:
+            log.cut(reading.tail.octets)
+        if reading.is_sealed or not self._index.segments:
+            # The writer makes the file when the first batch for it comes.
+            self._index.begin_segment(reading.tail.number + 1, HEADER_OCTETS)
+        self._written_segment = reading.tail.number
+
+
+def _merge(ranges: list[range]) -> list[range]:
+    """The same ids in as few ranges as a look at neighbours gives."""
+    if len(ranges) == 1:
+        return ranges
+    ranges.sort(key=_start_of)
+    merged = [ranges[0]]
+    for ids in ranges[1:]:
+        last = merged[-1]
+        step = last.step if len(last) > 1 else ids.step if len(ids) > 1 else ids.start - last.start
+        if ids.start == last[-1] + step and (len(ids) == 1 or ids.step == step) and 0 < step < 1 << 16:
+            merged[-1] = range(last.start, ids[-1] + step, step)
+        else:
+            merged.append(ids)
+    return merged
+
+
+def _keep(promises: list[Promise], ticket: int, committer: Committer) -> None:
+    """Call back; should one raise, the others still get their turn."""
+    for i, promise in enumerate(promises):
+        try:
+            promise(ticket)
+        except BaseException:
+            committer.defer(partial(_keep, promises[i + 1 :], ticket, committer))
+            raise

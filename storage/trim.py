@@ -1,0 +1,152 @@
+"""Keeps the log bounded: drops the oldest segment when nothing in it is live, and copies its stragglers to
+the tail.
+
+The log is a ring, strictly oldest first. That order is what lets settlements go with their segment: whatever
+they settle lies before them. Reads happen in a thread; what is still live is decided in the loop when the
+copy is appended.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from storage.committer import Committer
+from storage.files import Disk
+from storage.log import read_batches_with, segment_path
+from storage.messages import MessageIndex, SegmentUse
+from storage.records import decode_records, encode_copy
+from storage.recovery import record_pieces
+from storage.segment import BATCH_HEADER_OCTETS
+
+READ_OCTETS: Final = 1 << 20  # read, and so appended, in one step
+STEP_RECORDS: Final = 2000
+
+Found = tuple[int, int, bytes]  # first id, offset in the segment, the record's octets
+
+
+class Trimmer:
+    """Belongs to the loop's thread; ``step`` is called after each batch that came to disk."""
+
+    __slots__ = (
+        "_append",
+        "_cursor",
+        "_directory",
+        "_disk",
+        "_index",
+        "_is_busy",
+        "_reader",
+        "_salt",
+        "_segment_octets",
+        "damage",
+    )
+
+    def __init__(
+        self,
+        disk: Disk,
+        directory: Path,
+        salt: bytes,
+        index: MessageIndex,
+        reader: Committer,
+        segment_octets: int,
+        append: Callable[[int, Sequence[bytes]], None],
+    ) -> None:
+        """``append(first id, parts)`` puts a copy record into the batch being filled."""
+        self._disk = disk
+        self._directory = directory
+        self._salt = salt
+        self._index = index
+        self._reader = reader
+        self._segment_octets = segment_octets
+        self._append = append
+        self._cursor = 0
+        self._is_busy = False
+        self.damage: list[str] = []  # found while reading; trimming stops there, so that nothing is lost by it
+
+    def step(self, durable_ticket: int, written_segment: int) -> None:
+        """Drop, or read the next part of, the oldest segment, if it is time to.
+
+        ``written_segment``: the segment of the newest batch on disk; older ones are complete.
+        """
+        if self._is_busy or self._reader.failure is not None:
+            return
+        oldest = next(iter(self._index.segments.values()))
+        if oldest.number >= written_segment:
+            return
+        if not oldest.live:
+            if oldest.dead_ticket <= durable_ticket:
+                self._drop(oldest)
+        elif not self.damage and self._is_worth_copying():
+            self._read(oldest)
+
+    def _is_worth_copying(self) -> bool:
+        """Dead octets outweigh the live ones: then a round costs as much writing as it frees, or less."""
+        total = live = 0
+        for use in self._index.segments.values():
+            if use is not self._index.tail:
+                total += use.octets
+                live += use.live_octets
+        return total - live > max(live, 2 * self._segment_octets)
+
+    def _drop(self, oldest: SegmentUse) -> None:
+        self._index.drop_segment(oldest.number)
+        self._cursor = 0
+        self._is_busy = True
+        self._reader.submit(partial(self._remove, oldest.number), self._dropped)
+
+    def _remove(self, number: int) -> None:
+        self._disk.unlink(segment_path(self._directory, number))
+        # Before the next one may go: a settlement must not vanish while what it settled comes back.
+        self._disk.dirsync(self._directory)
+
+    def _dropped(self, _: None) -> None:
+        self._is_busy = False
+
+    def _read(self, oldest: SegmentUse) -> None:
+        wanted = self._index.entries_in(oldest.number, self._cursor, STEP_RECORDS)
+        if not wanted:
+            self._cursor = 0  # all copied: it is dropped when the copies are on disk
+            return
+        self._is_busy = True
+        self._reader.submit(partial(self._fetch, oldest.number, wanted), partial(self._copy, oldest.number))
+
+    def _fetch(self, number: int, wanted: list[tuple[int, int]]) -> list[Found] | None:
+        """The records at ``wanted`` (offset, first id), or the first some of them. In the reader's thread."""
+        offsets = dict(sorted(wanted))
+        batches = read_batches_with(
+            self._disk, segment_path(self._directory, number), self._salt, list(offsets), READ_OCTETS
+        )
+        if batches is None:
+            return None
+        found: list[Found] = []
+        for start, octets in batches:
+            for at, stop, _ in decode_records(octets, BATCH_HEADER_OCTETS, len(octets)):
+                first_id = offsets.get(start + at)
+                if first_id is not None:
+                    found.append((first_id, start + at, octets[at:stop]))
+        return found
+
+    def _copy(self, number: int, found: list[Found] | None) -> None:
+        self._is_busy = False
+        if found is None:
+            self.damage.append(f"segment {number}: a batch in it cannot be read back; it is kept")
+            return
+        for first_id, offset, octets in found:
+            if self._index.position(first_id) == (number, offset):
+                self._append(first_id, self._copy_of(first_id, octets))
+
+    def _copy_of(self, first_id: int, octets: bytes) -> list[bytes]:
+        envelope, pieces = record_pieces(octets)
+        sets = self._index.queue_sets(first_id)
+        offsets = [offset for offset, queue_ids in enumerate(sets) if queue_ids]
+        distinct = list(dict.fromkeys(sets[offset] for offset in offsets))
+        indexes = {queue_ids: i for i, queue_ids in enumerate(distinct)}
+        return encode_copy(
+            first_id,
+            len(sets),
+            distinct,
+            offsets,
+            [indexes[sets[offset]] for offset in offsets],
+            envelope,
+            [pieces[offset] for offset in offsets],
+        )
