@@ -76,14 +76,15 @@ class Life:
         self.sockets = sockets
         self.exit_code = 0
         self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
         self._node: Broker | None = None
 
     async def live(self) -> int:
         """Start, serve, stop; return the exit code."""
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         store = Store.open(
             self.settings.data_dir,
-            notify=lambda report: loop.call_soon_threadsafe(self.receive, report) and None,
+            notify=self.notify,
             segment_octets=self.settings.segment_octets,
             on_failure=self.disk_failed,
         )
@@ -121,11 +122,15 @@ class Life:
         )
         return servers
 
+    def notify(self, report: Callable[[], None]) -> None:
+        """Hand a report over from the log's writer thread to the loop."""
+        self._loop.call_soon_threadsafe(self.receive, report)
+
     def receive(self, report: Callable[[], None]) -> None:
         """Take a report of the log's writer thread, and finish what it has set going."""
         report()
         if self._node is not None:
-            self._node.after_sync()
+            self._node.finish_read()
 
     def stop(self, number: signal.Signals) -> None:
         """Stop in order because of a signal; the next signal does not wait for anything."""

@@ -1,0 +1,61 @@
+# Needs Python 3.11 or newer, make, and nothing else. `make` alone lists what there is.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The first Python that is new enough; PYTHON=... names another one.
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	if "$$each" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then echo "$$each"; break; fi; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+CODE := broker protocol storage conformance bench tests
+
+.PHONY: help run test check format types conformance conformance-self bench docs image clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer (with venv) is needed; PYTHON=... names one" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	@touch $(READY)
+
+run: $(READY) ## Start the broker on port 5672 (FLAGS="--port 5673 ...")
+	@exec $(BIN)/leveret $(FLAGS)
+
+test: $(READY) ## Run all tests (TESTS=tests/test_config.py ARGS=-x)
+	$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+check: $(READY) ## Lint, formatting, types, direction of imports
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/test_imports.py
+
+format: $(READY) ## Format the code, and repair what lint can repair
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+conformance: $(READY) ## Run the conformance suite against any broker (URL=amqp://...)
+	@test -n "$(URL)" || { echo "URL=amqp://user:password@host:port/vhost is needed" >&2; exit 2; }
+	$(BIN)/python -m conformance $(URL)
+
+conformance-self: $(READY) ## Run the conformance suite against Leveret, on a free port
+	$(BIN)/python -m tests.conformance_self
+
+bench: $(READY) ## Measure messages per second (ARGS=...)
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(READY) ## Renew what the documentation has from the code
+	$(BIN)/python -m broker.settings_table docs/configuration.md
+
+image: ## Build the container image (CONTAINER_ENGINE=podman)
+	$(or $(CONTAINER_ENGINE),docker) build --tag leveret .
+
+clean: ## Remove the environment and all that was built; data stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
