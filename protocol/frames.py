@@ -31,7 +31,7 @@ from protocol.content import (
     decode_publish,
     skim,
 )
-from protocol.errors import FrameError, UnexpectedFrame, erlang_binary
+from protocol.errors import FrameError, UnexpectedFrame, frame_excerpt
 
 PUBLISH_IDS: Final = b"\x00\x3c\x00\x28"
 ACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x50"
@@ -393,9 +393,9 @@ class FrameReader:
         if kind == FRAME_BODY:
             return self._body(data[at:stop], channel, size), stop
         if kind != FRAME_HEARTBEAT or size:
-            raise FrameError(f"type {kind}, all octets = {erlang_binary(payload)}: unknown_frame")
+            raise FrameError(f"{frame_excerpt(kind, payload)}: unknown_frame")
         if channel:
-            raise UnexpectedFrame(f"type {kind}, all octets = {erlang_binary(payload)}")
+            raise UnexpectedFrame(frame_excerpt(kind, payload))
         return None, stop
 
     def _method(self, frame: bytes, channel: int, payload: bytes) -> Event | None:
@@ -451,8 +451,7 @@ class FrameReader:
 
 
 def _bad_frame_end(kind: int, payload: bytes, octet: int) -> FrameError:
-    text = f"type {kind}, all octets = {erlang_binary(payload)}: {{invalid_frame_end_marker,{octet}}}"
-    return FrameError(text)
+    return FrameError(f"{frame_excerpt(kind, payload)}: {{invalid_frame_end_marker,{octet}}}")
 
 
 def _no_header(what: str) -> UnexpectedFrame:

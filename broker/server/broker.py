@@ -7,11 +7,14 @@ on, connections to write. It listens to nothing itself (lifecycle.py) and decode
 import asyncio
 import hmac
 import random
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 from broker.config import Settings
 from broker.core.enqueue import Enqueuer
 from broker.core.messages import MessageIds, Stretch, decode_envelope
+from broker.core.names import QueueNames
 from broker.core.queues.classic import ClassicQueue
 from broker.core.vhosts import VirtualHost
 from broker.server.clock import Clock
@@ -29,7 +32,7 @@ PASSES_A_READ = 4
 
 
 class Broker:
-    """One node. ``store`` is open and recovered; ``restore`` must come before the first connection."""
+    """One node. ``restore`` comes before the first connection. ``seed`` is for tests: names are random else."""
 
     def __init__(
         self,
@@ -43,16 +46,17 @@ class Broker:
         self.loop = loop
         self.store = store
         self.clock = clock
-        self.random = random.Random(seed)  # noqa: S311 (names, not secrets)
+        self.random = random.SystemRandom() if seed is None else random.Random(seed)
         self.connections: set[Connection] = set()
         self.vhosts: dict[str, VirtualHost] = {}
         self.touched: list[ClassicQueue] = []
         self.confirming: list[Channel] = []
         self.unwritten: list[Connection] = []
-        self.enqueuer = Enqueuer(MessageIds(), store)
+        self.enqueuer = Enqueuer(MessageIds(store.recovery.next_message_id), store)
         self._paused: list[Connection] = []
         self._is_finish_scheduled = False
         self._unconnected: asyncio.Future[None] | None = None
+        self._queue_ids = count(1)
         self._offer = Offer(
             channel_max=settings.channel_max, frame_max=settings.frame_max, heartbeat_s=settings.heartbeat_s
         )
@@ -62,13 +66,30 @@ class Broker:
     def restore(self) -> None:
         """Take over what the store recovered: definitions, then messages into their queues."""
         recovery = self.store.recovery
-        self.enqueuer.ids.next_id = recovery.next_message_id
+        name = self.settings.default_vhost
+        vhost = VirtualHost(
+            name,
+            make_queue={"classic": partial(ClassicQueue, log=self.store, touched=self.touched)},
+            next_queue_id=lambda: next(self._queue_ids),
+            queue_names=QueueNames(self.random),
+            define=self.store.define,
+        )
+        vhost.restore(recovery.definitions)
+        self.vhosts[name] = vhost
         queues = {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.queues.values()}
+        self._queue_ids = count(max(recovery.next_queue_id, *(queue_id + 1 for queue_id in queues), 1))
+        unknown: set[int] = set()
         for run in recovery.messages:
             shape = decode_envelope(run.envelope, run.pieces[0])
-            stretch = Stretch(shape, run.ids, run.pieces, run.redelivered)
-            for queue_id in run.queues:
-                queues[queue_id].restore(stretch)
+            for queue_id, is_redelivered in run.queues.items():
+                if queue_id in queues:
+                    queues[queue_id].restore(Stretch(shape, run.ids, run.pieces, is_redelivered))
+                else:
+                    unknown.add(queue_id)
+        recovery.messages.clear()
+        for queue_id in unknown:
+            # Its definition went to disk as deleted, and the crash came before the same was in the log.
+            self.store.delete_queue(queue_id)
 
     def new_handshake(self, is_local: bool) -> Handshake:
         """Return the handshake of a new connection, from the broker's own machine or from elsewhere."""
@@ -137,14 +158,6 @@ class Broker:
         self._is_finish_scheduled = False
         self.finish_read()
 
-    def after_sync(self) -> None:
-        """Finish what the log's reports have set going, and read publishers again when it has caught up."""
-        self.finish_read()
-        if self._paused and self.store.unwritten_octets <= UNWRITTEN_LOW_OCTETS:
-            paused, self._paused = self._paused, []
-            for connection in paused:
-                connection.resume_reading()
-
     # Backpressure
 
     def must_pause(self) -> bool:
@@ -153,5 +166,16 @@ class Broker:
 
     def pause(self, connection: "Connection") -> None:
         """Read ``connection`` again only when the log has caught up."""
-        self._paused.append(connection)
         connection.pause_reading()
+        if not self._paused:
+            self.store.promise(self._resume_paused)
+        self._paused.append(connection)
+
+    def _resume_paused(self, ticket: int) -> None:
+        """A batch is on disk: read publishers again, unless too much waits still."""
+        if self.store.unwritten_octets > UNWRITTEN_LOW_OCTETS:
+            self.store.promise(self._resume_paused)
+            return
+        paused, self._paused = self._paused, []
+        for connection in paused:
+            connection.resume_reading()

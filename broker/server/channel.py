@@ -85,7 +85,7 @@ class Channel:
     # Publish
 
     def publish(self, run: PublishRun) -> None:
-        """Route a run of messages and append it to its queues. Ref: basic.publish; wire: returns before confirms."""
+        """Route a run of messages and append it to its queues. Ref: basic.publish."""
         publish, shape, pieces = run.publish, run.shape, run.pieces
         if shape.facts is not PLAIN_PERSISTENT and shape.facts is not PLAIN_TRANSIENT:
             check_content(shape.facts, self.connection.user)
@@ -275,7 +275,7 @@ class Channel:
             consumer.queue.consumer_ready(consumer)
 
     def limit_prefetch(self, count: int) -> None:
-        """Let all consumers of the channel together hold ``count`` unacked messages, 0 for any. RabbitMQ: Prefetch."""
+        """Let the channel's consumers together hold ``count`` unacked messages, 0 for any. RabbitMQ: Prefetch."""
         held = sum(len(item.stretch.pieces) for item in self.unacked.consumed())
         self.global_prefetch = count
         self.shared_credit = max(0, count - held) if count else UNLIMITED
@@ -295,7 +295,7 @@ class Channel:
             raise PreconditionFailed(f"unknown delivery tag {unknown}", class_id=60, method_id=80)
 
     def reject(self, tag: int, multiple: bool, requeue: bool) -> None:
-        """Requeue or drop deliveries. Raises PreconditionFailed (406) on a tag that is not open. Ref: basic.reject."""
+        """Requeue or drop deliveries. Raises PreconditionFailed (406) on a tag that is not open."""
         taken, unknown = self._take(Ack(self.number, tag, 1, multiple))
         if self.transaction is not None:
             self.transaction.settle(taken, "requeue" if requeue else "reject")

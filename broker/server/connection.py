@@ -33,7 +33,7 @@ from protocol.errors import (
 )
 from protocol.frames import Ack, Event, FrameReader, MethodFrame, OversizeContent, PublishRun
 from protocol.handshake import Handshake
-from protocol.methods import AccessRequest, AccessRequestOk, decode_method, encode_method
+from protocol.methods import AccessRequest, AccessRequestOk, build, decode_method, encode_method
 
 AnyError = TypeVar("AnyError", bound=AmqpError)
 
@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
             return
         if channel is not None and channel.is_closing and class_id != 20:
             return
-        method = decode_method(payload)
+        method = decode_method(payload, from_server=True)
         try:
             if event.channel == 0:
                 self._handle_connection_method(method)
@@ -218,8 +218,10 @@ class Connection(asyncio.Protocol):
                 raise ChannelFault("expected 'channel.open'")
             elif type(method) is AccessRequest:
                 channel.reply(AccessRequestOk())
+            elif (handler := METHOD_HANDLERS.get(type(method))) is None:
+                raise CommandInvalid("unimplemented method")
             else:
-                METHOD_HANDLERS[type(method)](channel, method)
+                handler(channel, method)
         except ChannelException as error:
             assert channel is not None
             self._fail_channel(channel, error, class_id, method_id)
@@ -278,7 +280,7 @@ class Connection(asyncio.Protocol):
         channel = Channel(self, number)
         self.channels[number] = channel
         self._reader.forget_channel(number)
-        channel.reply(commands.Channel.OpenOk())
+        channel.reply(build(commands.Channel.OpenOk))
 
     # Handshake
 

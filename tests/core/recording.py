@@ -44,7 +44,7 @@ class RecordingLog:
         self.delivered_upto = 0
         self.deleted: list[int] = []
 
-    def publish(self, queue_ids: Sequence[int], ids: range, envelope: bytes, pieces: Sequence[bytes]) -> None:
+    def publish(self, queue_ids: Sequence[int], ids: range, envelope: bytes, pieces: list[bytes]) -> None:
         self.published += ids
 
     def settle(self, queue_id: int, ids: range) -> None:

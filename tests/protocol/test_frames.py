@@ -207,7 +207,7 @@ HEADER = frame(2, 1, b"\x00\x3c\x00\x00" + bytes(7) + b"\x02\x00\x00")
         (ack_frame(1)[:-1] + b"\x07", FrameError, "{invalid_frame_end_marker,7}", (0, 0)),
         (publish_frame()[:-1] + b"\x01", FrameError, "{invalid_frame_end_marker,1}", (0, 0)),
         (frame(4, 0, b""), FrameError, "type 4, all octets = <<>>: unknown_frame", (0, 0)),
-        (frame(8, 0, b"x"), FrameError, "type 8, all octets = <<120>>: unknown_frame", (0, 0)),
+        (frame(8, 0, b"x"), FrameError, 'type 8, all octets = <<"x">>: unknown_frame', (0, 0)),
         (frame(8, 3, b""), UnexpectedFrame, "type 8, all octets = <<>>", (0, 0)),
         (b"\x03\x00\x01\x00\x00\x10\x01", FrameError, "{frame_too_large,4097,4088}", (0, 0)),
         (HEADER, UnexpectedFrame, "expected method frame, got non method frame instead", (0, 0)),

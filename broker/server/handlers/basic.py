@@ -62,7 +62,7 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
 
 def basic_cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
     """End a consumer; one that does not exist is no error."""
-    channel.cancel(method.consumer_tag)
+    channel.cancel(method.consumer_tag or "")
     if not method.nowait:
         channel.reply(commands.Basic.CancelOk(consumer_tag=method.consumer_tag))
 
@@ -75,12 +75,12 @@ def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
 
 def basic_reject(channel: Channel, method: commands.Basic.Reject) -> None:
     """Requeue or drop one delivery. Raises PreconditionFailed (406)."""
-    channel.reject(method.delivery_tag, multiple=False, requeue=method.requeue)
+    channel.reject(method.delivery_tag or 0, multiple=False, requeue=method.requeue)
 
 
 def basic_nack(channel: Channel, method: commands.Basic.Nack) -> None:
     """Requeue or drop one or more deliveries. Raises PreconditionFailed (406)."""
-    channel.reject(method.delivery_tag, multiple=method.multiple, requeue=method.requeue)
+    channel.reject(method.delivery_tag or 0, multiple=method.multiple, requeue=method.requeue)
 
 
 def basic_recover(channel: Channel, method: commands.Basic.Recover) -> None:
