@@ -1,0 +1,1 @@
+"""The broker killed, stopped and started again: what it promised is still there."""
