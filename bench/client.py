@@ -46,7 +46,7 @@ class Address:
 class Client:
     """An open connection with channel 1 open."""
 
-    __slots__ = ("product", "socket", "unread", "version")
+    __slots__ = ("claim", "socket", "unread")
 
     def __init__(self, address: Address, *, timeout_s: float = 20.0) -> None:
         """Connect and open. Raises OSError, and BrokerRefused where the broker answers with a close."""
@@ -62,7 +62,7 @@ class Client:
     def _open(self, address: Address) -> None:
         self.socket.sendall(wire.PROTOCOL_HEADER)
         start = self.wait_method(wire.CONNECTION_START)
-        self.product, self.version = wire.find_longstr(start, "product"), wire.find_longstr(start, "version")
+        self.claim = wire.broker_claim(start)
         response = b"\x00" + address.user.encode() + b"\x00" + address.password.encode()
         capabilities: dict[str, wire.FieldValue] = {"publisher_confirms": True, "basic.nack": True}
         properties = wire.encode_table({"product": "leveret bench", "capabilities": capabilities})

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from statistics import median
 
+from bench import processes
 from bench.client import Address, BrokerRefused, Client
 from bench.rounds import Result, RoundFailed, run_round
 from bench.startup import StartUp
@@ -19,18 +20,21 @@ class Broker:
     """One of the brokers measured."""
 
     address: Address
-    product: str
-    version: str
+    process: str
+    """The command name of the process that listens; empty where /proc does not tell."""
+    claim: str
+    """What it says of itself in connection.start, which may be another broker's name to please clients."""
 
     @classmethod
     def ask(cls, address: Address) -> "Broker":
-        """What the broker at ``address`` calls itself. Raises OSError, BrokerRefused."""
+        """What can be known of the broker at ``address``. Raises OSError, BrokerRefused."""
         client = Client(address)
         client.close()
-        return cls(address, client.product, client.version)
+        listener = processes.listening_process(address.port)
+        return cls(address, processes.command_name(listener) if listener else "", client.claim)
 
     def __str__(self) -> str:
-        return f"{self.product} {self.version}"
+        return self.process or self.claim
 
 
 @dataclass(slots=True)
@@ -126,7 +130,7 @@ class Comparison:
         return {
             "machine": self.machine,
             "window_s": self.window_s,
-            "brokers": [{"product": broker.product, "version": broker.version} for broker in self.brokers],
+            "brokers": [{"process": broker.process, "claim": broker.claim} for broker in self.brokers],
             "workloads": [self._row_json(row) for row in self.rows],
             "starts": [[asdict(start) for start in starts] for starts in self.starts],
         }

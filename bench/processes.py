@@ -31,6 +31,14 @@ def _listening_inodes(table: str, port: int) -> list[str]:
     return [row[9] for row in rows if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port]
 
 
+def command_name(process: int) -> str:
+    """The name of its command, at most 15 characters; empty when it has gone."""
+    try:
+        return (_PROC / str(process) / "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def process_tree(root: int) -> list[int]:
     """``root`` and all its descendants."""
     children: dict[int, list[int]] = {}

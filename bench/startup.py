@@ -27,8 +27,8 @@ class StartFailed(Exception):
 class StartUp:
     """One start."""
 
-    product: str
-    """What the broker calls itself, with its version."""
+    process: str
+    """The command name of the process that listens."""
     answered_s: float
     """From the command's start to the first octets of connection.start."""
     idle_octets: int
@@ -47,11 +47,11 @@ def measure_start(command: str) -> StartUp:
     with tempfile.TemporaryFile() as output:
         broker = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            answered_at_s, product = _wait_answer(broker, port)
+            answered_at_s = _wait_answer(broker, port)
             time.sleep(IDLE_S)
             tree = processes.process_tree(processes.listening_process(port) or broker.pid)
             return StartUp(
-                product=product,
+                process=processes.command_name(tree[0]),
                 answered_s=answered_at_s - started_s,
                 idle_octets=processes.resident_octets(tree),
             )
@@ -69,8 +69,8 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _wait_answer(broker: subprocess.Popen[bytes], port: int) -> tuple[float, str]:
-    """When the first octet came, and the product that the rest of connection.start names."""
+def _wait_answer(broker: subprocess.Popen[bytes], port: int) -> float:
+    """When the first octet came."""
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
         if broker.poll() is not None:
@@ -78,22 +78,12 @@ def _wait_answer(broker: subprocess.Popen[bytes], port: int) -> tuple[float, str
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=START_LIMIT_S) as peer:
                 peer.sendall(wire.PROTOCOL_HEADER)
-                octets = peer.recv(1)
-                if octets:
-                    return time.monotonic(), _product(octets, peer)
+                if peer.recv(1):
+                    return time.monotonic()
         except ConnectionError:
             pass
         time.sleep(ASK_PAUSE_S)
     raise StartFailed(f"no answer within {START_LIMIT_S:.0f} s")
-
-
-def _product(octets: bytes, peer: socket.socket) -> str:
-    while (frame := wire.find_frame(octets, 0)) is None:
-        more = peer.recv(1 << 16)
-        if not more:
-            raise StartFailed("the connection ended within connection.start")
-        octets += more
-    return f"{wire.find_longstr(frame[2], 'product')} {wire.find_longstr(frame[2], 'version')}"
 
 
 def _stop(broker: subprocess.Popen[bytes]) -> None:

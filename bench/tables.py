@@ -19,10 +19,11 @@ LEGEND = (
 
 def render(comparison: Comparison) -> str:
     """Everything, ready to print."""
-    parts = [f"{comparison.machine_text()}\n"]
+    parts = [comparison.machine_text()]
+    parts += [f"{broker}: {broker.claim}, by its own account" for broker in comparison.brokers]
     if comparison.rows:
         rows = [_cells(row, len(comparison.brokers)) for row in comparison.rows]
-        parts += [align([_head(comparison), *rows]), "", LEGEND]
+        parts += ["", align([_head(comparison), *rows]), "", LEGEND]
     parts += [f"{row.workload.name} FAILED {failure}" for row in comparison.rows for failure in row.failures]
     if comparison.starts:
         parts += ["", align([_START_HEAD, *map(_start_cells, comparison.starts)])]
@@ -78,7 +79,7 @@ _START_HEAD = ["S start", "first answer, s", "idle memory, MiB"]
 def _start_cells(starts: Sequence[StartUp]) -> list[str]:
     answered_s = median(start.answered_s for start in starts)
     octets = median(start.idle_octets for start in starts)
-    return [starts[0].product, f"{answered_s:.3f}", f"{octets / (1 << 20):.1f}"]
+    return [starts[0].process, f"{answered_s:.3f}", f"{octets / (1 << 20):.1f}"]
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:

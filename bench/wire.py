@@ -140,6 +140,12 @@ def close_text(payload: bytes) -> str:
     return f"{reply_code} {payload[7 : 7 + payload[6]].decode(errors='replace')}"
 
 
+def broker_claim(start: bytes) -> str:
+    """Product, version and platform that a connection.start payload names."""
+    product, version, platform = (find_longstr(start, name) for name in ("product", "version", "platform"))
+    return f"{product} {version} on {platform}"
+
+
 def find_longstr(table: bytes, name: str) -> str:
     """The long string called ``name`` in encoded table octets, or ``?``; a search, not a decoder."""
     mark = encode_shortstr(name) + b"S"

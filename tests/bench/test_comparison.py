@@ -66,7 +66,7 @@ def test_row_that_the_generator_limits_is_marked(
 
 
 def _comparison(row: Row, *, brokers: int = 2) -> Comparison:
-    names = [Broker(Address(), "Hare", "1"), Broker(Address(), "Tortoise", "2")][:brokers]
+    names = [Broker(Address(), "hare", "Hare 1 on Legs"), Broker(Address(), "", "Tortoise 2 on Legs")][:brokers]
     machine: dict[str, str | int] = {
         "processor": "p",
         "processors": 2,
@@ -79,7 +79,8 @@ def _comparison(row: Row, *, brokers: int = 2) -> Comparison:
 
 def test_table_shows_medians_and_the_ratios_spread() -> None:
     text = tables.render(_comparison(_row()))
-    assert "Hare 1 /s" in text
+    assert "hare /s" in text
+    assert "Tortoise 2 on Legs /s" in text
     assert "3.0 (2.0 to 4.0)" in text
     assert "15.0 (10.0 to 20.0)" in text
 
@@ -123,7 +124,7 @@ def test_command_measures_and_writes_json(
     arguments = f"bench --self-test --workloads a --seconds 0.2 --warm-up 0.1 --json {target}"
     monkeypatch.setattr(sys, "argv", arguments.split())
     assert command.main() == 0
-    assert "loopback 0 /s" in capsys.readouterr().out
+    assert "loopback 0 on ?, by its own account" in capsys.readouterr().out
     assert json.loads(target.read_text())["workloads"][0]["messages_per_s"][0] > 0
 
 
