@@ -48,7 +48,7 @@ class Loopback:
         self._peers: dict[int, _Peer] = {}
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening in this process."""
         self._listener.close()
 
     def run(self) -> None:
@@ -221,9 +221,9 @@ def loopback_process(loopback: Loopback | None = None) -> Iterator[int]:
             loopback.run()
         finally:
             os._exit(1)
+    loopback.close()
     try:
         yield loopback.port
     finally:
         os.kill(child, 15)
         os.waitpid(child, 0)
-        loopback.close()

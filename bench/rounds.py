@@ -95,6 +95,7 @@ class Round:
             self._start_processes()
             self._wait(lambda: self._board.ready_count == len(self._children), CONNECT_LIMIT_S, "connect")
             self._board.phase = Phase.SEND
+            self._wait(lambda: self._board.delivered > 0, CONNECT_LIMIT_S, "deliver anything")
             self._sleep(warm_up_s)
             before = self._sample()
             self._sleep(window_s)
@@ -161,9 +162,7 @@ class Round:
         while not condition():
             self._reap()
             if time.monotonic() > deadline:
-                raise RoundFailed(
-                    f"processes did not {what} within {limit_s:.0f} s: {list(self._children.values())}"
-                )
+                raise RoundFailed(f"did not {what} within {limit_s:.0f} s: {list(self._children.values())}")
             time.sleep(LOOK_S)
 
     def _drain(self) -> None:
