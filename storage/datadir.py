@@ -59,15 +59,16 @@ class DataDirectory:
                 _check(disk, path)
             else:
                 disk.mkdir(path)
-                disk.dirsync(path.parent)
             lock = disk.lock(path / "lock")
         except BlockingIOError as error:
             raise DirectoryInUse(f"data directory {path} is in use by another process") from error
         except OSError as error:
             raise DirectoryUnreadable(f"data directory {path} cannot be used: {error}") from error
         try:
+            disk.dirsync(path)
             salt = _check(disk, path)  # again: it may have been made between the first look and the lock
             if salt is None:
+                disk.dirsync(path.parent)
                 salt = _make(disk, path)
             return cls(disk, path, lock, salt)
         except OSError as error:

@@ -1,5 +1,4 @@
-"""The journal of definitions (virtual hosts, exchanges, queues, bindings, ...): put or remove a value by its
-key.
+"""The journal of definitions (vhosts, exchanges, queues, bindings, ...): put or remove a value by its key.
 
 Entries are JSON texts ``[key, value]``; null removes. The state is their fold. When most of the journal is
 dead, a new file that begins with all live definitions takes its place by rename; so there is one file, and it
@@ -75,8 +74,8 @@ class Definitions:
             self._disk.dirsync(self._directory)
         if reading.is_sealed or reading.unborn is not None:
             self._snapshot()
-        elif reading.is_torn:
-            self._writer.cut(reading.tail.octets)
+        else:
+            self._writer.resume(reading.is_torn)
 
     def live(self) -> list[Definition]:
         """Live definitions in the order in which their keys were first put."""

@@ -1,5 +1,4 @@
-"""Segment files: written at the newest one's end, read front to back, dropped at the oldest. Knows batches,
-not records.
+"""Segment files: written at the newest's end, read front to back, dropped at the oldest. Batches, not records.
 
 The same files hold the messages' log (many segments) and the definitions' journal (one at a time). This is
 the seam behind which a replicated log may stand one day: append, read, drop; a position is (segment, offset).
@@ -102,11 +101,18 @@ class SegmentWriter:
         tail.chain = chain
         tail.batch_number += 1
 
-    def cut(self, octets: int) -> None:
-        """Drop what follows ``octets`` in the newest file (a torn batch), durably."""
-        self._fd = self._disk.open(segment_path(self._directory, self.tail.number))
-        self._disk.truncate(self._fd, octets)
-        self._disk.fdatasync(self._fd)
+    def resume(self, is_torn: bool) -> None:
+        """Make durable what was read of the newest file and of the names; cut off what follows a torn batch.
+
+        What a killed process wrote may be in the page cache only, and decisions are about to be based on it.
+        """
+        path = segment_path(self._directory, self.tail.number)
+        if self._disk.exists(path):
+            self._fd = self._disk.open(path)
+            if is_torn:
+                self._disk.truncate(self._fd, self.tail.octets)
+            self._disk.fdatasync(self._fd)
+        self._disk.dirsync(self._directory)
 
     def drop(self, number: int) -> None:
         """Remove a segment, durably: a newer one must never go while an older one may come back."""
@@ -278,19 +284,17 @@ class SegmentReader:
 
 
 def read_batches_with(
-    disk: Disk, path: Path, salt: bytes, offsets: Sequence[int], limit_octets: int
+    disk: Disk, path: Path, salt: bytes, offsets: Sequence[int], at: int, limit_octets: int
 ) -> list[tuple[int, bytes]] | None:
-    """(offset in file of the batch's first octet, the batch whole) for the batches that hold ``offsets``
-    (ascending).
+    """The batches that hold ``offsets`` (ascending): where each begins in its file, and its octets.
 
-    Goes from header to header and reads and checks only the batches asked for, until ``limit_octets`` are
-    read (one at the least). None when something in the way is broken: the file is damaged.
+    Goes from header to header, from the batch at ``at`` on, and reads and checks only the batches asked for,
+    until ``limit_octets`` are read (one batch at the least). None when something in the way is broken.
     """
     fd = disk.open_read(path)
     try:
         found: list[tuple[int, bytes]] = []
         read_octets = 0
-        at = HEADER_OCTETS
         for offset in offsets:
             if found and offset < at:
                 continue

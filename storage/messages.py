@@ -86,8 +86,7 @@ class MessageIndex:
         del self.segments[number]
 
     def publish(self, queue_ids: tuple[int, ...], first_id: int, count: int, offset: int) -> None:
-        """Add an entry at ``offset`` of the tail segment; ``first_id`` is above all that was published
-        before.
+        """Add an entry at ``offset`` of the tail segment; ``first_id`` is above all published before.
 
         Equal ``queue_ids`` should be the same object. Hot: bench in docs/decisions/0002-one-segment-log.md.
         """
@@ -228,11 +227,10 @@ class MessageIndex:
                 if live:
                     yield first_id
 
-    def entries_in(self, segment: int, from_id: int, limit: int) -> list[tuple[int, int]]:
-        """(offset, first id) of up to ``limit`` live entries in ``segment``, by id from ``from_id`` on."""
+    def entries_in(self, segment: int, limit: int) -> list[tuple[int, int]]:
+        """(offset, first id) of up to ``limit`` live entries in ``segment``, lowest ids first."""
         found: list[tuple[int, int]] = []
-        for at in range(max(bisect_right(self._chunk_firsts, from_id) - 1, 0), len(self._chunks)):
-            chunk = self._chunks[at]
+        for chunk in self._chunks:
             if chunk.oldest_segment > segment:
                 continue
             oldest = self.tail.number
@@ -241,7 +239,7 @@ class MessageIndex:
                     continue
                 number = position >> _OFFSET_BITS
                 oldest = min(oldest, number)
-                if number == segment and first_id >= from_id:
+                if number == segment:
                     found.append((position & _OFFSET_MASK, first_id))
             chunk.oldest_segment = oldest
             if len(found) >= limit:

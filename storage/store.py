@@ -40,6 +40,7 @@ LAZY_OCTETS: Final = 1 << 20  # ... unless this much has gathered
 GROUP_OCTETS: Final = 1 << 18  # joined in one go by the writer, which holds the interpreter's lock meanwhile
 BATCH_OCTETS_MAX: Final = 1 << 26  # a longer batch waits in line behind the one being written
 ROUTES_MAX: Final = 10_000
+MERGED_STEP_MAX: Final = 16  # settling a range costs its span
 
 _pack_publish = PUBLISH_HEAD.pack
 _PUBLISH_OCTETS: Final = PUBLISH_HEAD.size
@@ -137,7 +138,14 @@ class Store:
         self._is_lazy = self._is_due = False
         self.recovery = self._recover(disk)
         self._trimmer = Trimmer(
-            disk, directory.log, directory.salt, self._index, self._reader, segment_octets, self._append_copy
+            disk,
+            directory.log,
+            directory.salt,
+            self._index,
+            self._reader,
+            segment_octets,
+            self._append_copy,
+            self.flush,
         )
         self._begin_batch()
 
@@ -184,8 +192,7 @@ class Store:
         return self._line_octets + self._at - self._batch_start
 
     def publish(self, queue_ids: Sequence[int], ids: range, envelope: bytes, pieces: list[bytes]) -> None:
-        """Append a run of messages: ``pieces`` with consecutive ``ids``, in ``queue_ids``, all with
-        ``envelope``.
+        """Append a run of messages: ``pieces`` with consecutive ``ids`` and one ``envelope``, in ``queue_ids``.
 
         ``ids`` are above all that were published before. One record: all or nothing after a crash. Hot: the
         cost is that of one record, whatever its length; see docs/decisions/0002-one-segment-log.md.
@@ -258,8 +265,7 @@ class Store:
         self._definitions.append((name, None if value is None else encode_definition(name, value)))
 
     def promise(self, callback: Promise) -> int:
-        """Have ``callback(ticket)`` called when all that has been appended so far is on disk; return the
-        ticket.
+        """Have ``callback(ticket)`` called when all that was appended so far is on disk; return the ticket.
 
         Callbacks come in the order of the calls, from the loop, never from within this call. After a failure:
         never.
@@ -274,6 +280,9 @@ class Store:
         crash.
         """
         if self._line_length:
+            if self.failure is not None:
+                self._begin_batch()  # forget it: nothing is written any more
+                return
             self._is_due = True
             if self._at - self._batch_start > BATCH_OCTETS_MAX:
                 self._hand_over()
@@ -356,7 +365,7 @@ class Store:
             self._index.settle_queue(queue_id)
             self._known_queues.discard(queue_id)
             self._append(encode_delete_queue(queue_id))
-            self._routes = {queues: route for queues, route in self._routes.items() if queue_id not in queues}
+            self._routes.clear()
 
     def _hand_over(self) -> None:
         """Close the batch being filled, give it to the writer, and begin the next one."""
@@ -477,8 +486,7 @@ class Store:
         self._log = log
         if reading.unborn is not None:
             log.drop(reading.unborn)
-        if reading.is_torn:
-            log.cut(reading.tail.octets)
+        log.resume(reading.is_torn)
         if reading.is_sealed or not self._index.segments:
             # The writer makes the file when the first batch for it comes.
             self._index.begin_segment(reading.tail.number + 1, HEADER_OCTETS)
@@ -494,7 +502,7 @@ def _merge(ranges: list[range]) -> list[range]:
     for ids in ranges[1:]:
         last = merged[-1]
         step = last.step if len(last) > 1 else ids.step if len(ids) > 1 else ids.start - last.start
-        if ids.start == last[-1] + step and (len(ids) == 1 or ids.step == step) and 0 < step < 1 << 16:
+        if ids.start == last[-1] + step and (len(ids) == 1 or ids.step == step) and 0 < step <= MERGED_STEP_MAX:
             merged[-1] = range(last.start, ids[-1] + step, step)
         else:
             merged.append(ids)

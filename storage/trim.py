@@ -1,5 +1,4 @@
-"""Keeps the log bounded: drops the oldest segment when nothing in it is live, and copies its stragglers to
-the tail.
+"""Keeps the log bounded: drops the oldest segment once all in it is settled, or copied to the tail.
 
 The log is a ring, strictly oldest first. That order is what lets settlements go with their segment: whatever
 they settle lies before them. Reads happen in a thread; what is still live is decided in the loop when the
@@ -17,7 +16,7 @@ from storage.log import read_batches_with, segment_path
 from storage.messages import MessageIndex, SegmentUse
 from storage.records import decode_records, encode_copy
 from storage.recovery import record_pieces
-from storage.segment import BATCH_HEADER_OCTETS
+from storage.segment import BATCH_HEADER_OCTETS, HEADER_OCTETS, scan
 
 READ_OCTETS: Final = 1 << 20  # read, and so appended, in one step
 STEP_RECORDS: Final = 2000
@@ -30,14 +29,17 @@ class Trimmer:
 
     __slots__ = (
         "_append",
-        "_cursor",
+        "_batch_at",
         "_directory",
         "_disk",
+        "_durable_ticket",
+        "_flush",
         "_index",
         "_is_busy",
         "_reader",
         "_salt",
         "_segment_octets",
+        "_written_segment",
         "damage",
     )
 
@@ -50,6 +52,7 @@ class Trimmer:
         reader: Committer,
         segment_octets: int,
         append: Callable[[int, Sequence[bytes]], None],
+        flush: Callable[[], None],
     ) -> None:
         """``append(first id, parts)`` puts a copy record into the batch being filled."""
         self._disk = disk
@@ -59,7 +62,10 @@ class Trimmer:
         self._reader = reader
         self._segment_octets = segment_octets
         self._append = append
-        self._cursor = 0
+        self._flush = flush
+        self._durable_ticket = 0
+        self._written_segment = 0
+        self._batch_at = HEADER_OCTETS  # a batch of the oldest segment, with nothing live before it
         self._is_busy = False
         self.damage: list[str] = []  # found while reading; trimming stops there, so that nothing is lost by it
 
@@ -68,6 +74,7 @@ class Trimmer:
 
         ``written_segment``: the segment of the newest batch on disk; older ones are complete.
         """
+        self._durable_ticket, self._written_segment = durable_ticket, written_segment
         if self._is_busy or self._reader.failure is not None:
             return
         oldest = next(iter(self._index.segments.values()))
@@ -90,7 +97,7 @@ class Trimmer:
 
     def _drop(self, oldest: SegmentUse) -> None:
         self._index.drop_segment(oldest.number)
-        self._cursor = 0
+        self._batch_at = HEADER_OCTETS
         self._is_busy = True
         self._reader.submit(partial(self._remove, oldest.number), self._dropped)
 
@@ -101,39 +108,52 @@ class Trimmer:
 
     def _dropped(self, _: None) -> None:
         self._is_busy = False
+        self.step(self._durable_ticket, self._written_segment)
 
     def _read(self, oldest: SegmentUse) -> None:
-        wanted = self._index.entries_in(oldest.number, self._cursor, STEP_RECORDS)
-        if not wanted:
-            self._cursor = 0  # all copied: it is dropped when the copies are on disk
-            return
-        self._is_busy = True
-        self._reader.submit(partial(self._fetch, oldest.number, wanted), partial(self._copy, oldest.number))
+        wanted = self._index.entries_in(oldest.number, STEP_RECORDS)
+        if wanted:
+            self._is_busy = True
+            self._reader.submit(partial(self._fetch, oldest.number, wanted), partial(self._copy, oldest.number))
 
-    def _fetch(self, number: int, wanted: list[tuple[int, int]]) -> list[Found] | None:
+    def _fetch(self, number: int, wanted: list[tuple[int, int]]) -> list[Found]:
         """The records at ``wanted`` (offset, first id), or the first some of them. In the reader's thread."""
         offsets = dict(sorted(wanted))
+        if self._batch_at > next(iter(offsets)):
+            self._batch_at = HEADER_OCTETS
         batches = read_batches_with(
-            self._disk, segment_path(self._directory, number), self._salt, list(offsets), READ_OCTETS
+            self._disk,
+            segment_path(self._directory, number),
+            self._salt,
+            list(offsets),
+            self._batch_at,
+            READ_OCTETS,
         )
         if batches is None:
-            return None
+            batches = self._intact_batches(number)
         found: list[Found] = []
         for start, octets in batches:
+            self._batch_at = start
             for at, stop, _ in decode_records(octets, BATCH_HEADER_OCTETS, len(octets)):
                 first_id = offsets.get(start + at)
                 if first_id is not None:
                     found.append((first_id, start + at, octets[at:stop]))
         return found
 
-    def _copy(self, number: int, found: list[Found] | None) -> None:
+    def _intact_batches(self, number: int) -> list[tuple[int, bytes]]:
+        """All that can be read of a damaged segment."""
+        octets = self._disk.read(segment_path(self._directory, number))
+        return [(batch.start, octets[batch.start : batch.stop]) for batch in scan(octets, self._salt)]
+
+    def _copy(self, number: int, found: list[Found]) -> None:
         self._is_busy = False
-        if found is None:
-            self.damage.append(f"segment {number}: a batch in it cannot be read back; it is kept")
+        if not found:
+            self.damage.append(f"segment {number}: a live batch in it cannot be read back; it is kept")
             return
         for first_id, offset, octets in found:
             if self._index.position(first_id) == (number, offset):
                 self._append(first_id, self._copy_of(first_id, octets))
+        self._flush()
 
     def _copy_of(self, first_id: int, octets: bytes) -> list[bytes]:
         envelope, pieces = record_pieces(octets)
