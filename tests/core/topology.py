@@ -1,0 +1,74 @@
+"""A virtual host to test with: real queues without a log, and a journal that is a dictionary."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import count
+from random import Random
+
+from broker.core.bindings import Destination
+from broker.core.exchanges.exchange import Exchange
+from broker.core.names import QueueNames
+from broker.core.queues.classic import ClassicQueue
+from broker.core.vhosts import VirtualHost
+from protocol.tables import FieldTable
+from storage.definitions import Definition, JsonValue
+
+OWNER = object()
+"""The connection that most tests act for."""
+
+
+class Journal:
+    """The fold of what was defined, and how many calls it took."""
+
+    def __init__(self) -> None:
+        self.live: dict[tuple[str, ...], JsonValue] = {}
+        self.calls = 0
+
+    def define(self, key: Sequence[str], value: JsonValue) -> None:
+        self.calls += 1
+        if value is None:
+            del self.live[tuple(key)]
+        else:
+            self.live[tuple(key)] = value
+
+    def definitions(self) -> list[Definition]:
+        return [Definition(key, value) for key, value in self.live.items()]
+
+
+def new_vhost(journal: Journal | None = None, name: str = "/", first_queue_id: int = 1) -> VirtualHost:
+    return VirtualHost(
+        name,
+        make_queue={"classic": partial(ClassicQueue, log=None, touched=[])},
+        next_queue_id=count(first_queue_id).__next__,
+        queue_names=QueueNames(Random(7)),
+        define=(journal or Journal()).define,
+    )
+
+
+def new_queue(vhost: VirtualHost, name: str, **properties: bool) -> ClassicQueue:
+    return vhost.declare_queue(name, owner=OWNER, arguments={}, **properties)
+
+
+def new_exchange(vhost: VirtualHost, name: str, kind: str = "direct", **properties: bool) -> Exchange:
+    return vhost.declare_exchange(name, kind, arguments={}, **properties)
+
+
+def bind(
+    vhost: VirtualHost, queue: str, exchange: str, key: str = "", arguments: FieldTable | None = None
+) -> None:
+    vhost.bind_queue(queue, exchange, key, arguments or {}, owner=OWNER)
+
+
+def unbind(
+    vhost: VirtualHost, queue: str, exchange: str, key: str = "", arguments: FieldTable | None = None
+) -> None:
+    vhost.unbind_queue(queue, exchange, key, arguments or {}, owner=OWNER)
+
+
+def routed(vhost: VirtualHost, exchange: str, key: str = "", headers: FieldTable | None = None) -> list[str]:
+    """Return the names of the queues that a message goes to, in order."""
+    return names(vhost.route(vhost.exchanges[exchange], key, headers))
+
+
+def names(destinations: Iterable[Destination]) -> list[str]:
+    return [destination.name for destination in destinations]
