@@ -44,12 +44,14 @@ class PublishMethod:
 
 
 class ContentFacts:
-    """What the broker acts on in a content header; the two plain kinds are shared objects.
+    """What the broker acts on in a content header.
 
-    ``priority`` is None where the property is absent; ``has_carbon`` says that the headers may hold CC or BCC.
+    Headers that ask for nothing but persistence and priority share one object for each such pair, ``is_plain``.
+    ``priority`` is None where the property is absent; ``has_carbon`` says that the headers may hold CC or BCC;
+    ``reply_to`` is kept only where it names the pseudo-queue of direct reply-to.
     """
 
-    __slots__ = ("expiration", "has_carbon", "persistent", "priority", "reply_to", "user_id")
+    __slots__ = ("expiration", "has_carbon", "is_plain", "persistent", "priority", "reply_to", "user_id")
 
     def __init__(
         self,
@@ -66,10 +68,15 @@ class ContentFacts:
         self.user_id = user_id
         self.reply_to = reply_to
         self.has_carbon = has_carbon
+        self.is_plain = expiration is user_id is reply_to is None and not has_carbon
 
 
-PLAIN_TRANSIENT: Final = ContentFacts(False)
-PLAIN_PERSISTENT: Final = ContentFacts(True)
+_PLAIN: Final = {
+    persistent: [ContentFacts(persistent, priority) for priority in (None, *range(256))]
+    for persistent in (False, True)
+}
+PLAIN_TRANSIENT: Final = _PLAIN[False][0]
+PLAIN_PERSISTENT: Final = _PLAIN[True][0]
 
 
 class Shape:
@@ -196,9 +203,9 @@ def skim(data: bytes, at: int, stop: int) -> ContentFacts:
         if not flags & _RARE_FLAGS:
             if at > stop:
                 raise IndexError
-            if priority is None and not has_carbon:
-                return PLAIN_PERSISTENT if persistent else PLAIN_TRANSIENT
-            return ContentFacts(persistent, priority, has_carbon=has_carbon)
+            if not has_carbon:
+                return _PLAIN[persistent][0 if priority is None else priority + 1]
+            return ContentFacts(persistent, priority, has_carbon=True)
         return _rare_facts(data, at, stop, flags, persistent, priority, has_carbon)
     except (IndexError, UnicodeDecodeError):
         raise FrameError("cannot decode content header", class_id=60, method_id=40) from None
@@ -229,8 +236,8 @@ def _rare_facts(
         raise IndexError
     # Of reply-to only the pseudo-queue of direct reply-to concerns a broker: other values stay plain.
     is_direct = reply_to is not None and reply_to.startswith(b"amq.rabbitmq.reply-to")
-    if expiration is None and user_id is None and not is_direct and priority is None and not has_carbon:
-        return PLAIN_PERSISTENT if persistent else PLAIN_TRANSIENT
+    if expiration is None and user_id is None and not is_direct and not has_carbon:
+        return _PLAIN[persistent][0 if priority is None else priority + 1]
     direct = reply_to.decode() if is_direct and reply_to is not None else None
     return ContentFacts(persistent, priority, expiration, user_id, direct, has_carbon)
 

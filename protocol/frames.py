@@ -23,8 +23,6 @@ from protocol.constants import (
 from protocol.content import (
     FRAME_HEAD,
     HEADER_START,
-    PLAIN_PERSISTENT,
-    PLAIN_TRANSIENT,
     ContentFacts,
     PublishMethod,
     Shape,
@@ -303,7 +301,7 @@ class FrameReader:
             shape = Shape(
                 publish.exchange, publish.routing_key, publish.address, publish.channel, self.frame_max, facts
             )
-            if facts is PLAIN_TRANSIENT or facts is PLAIN_PERSISTENT:
+            if facts.is_plain:
                 known.shapes[facts] = shape
         return shape
 

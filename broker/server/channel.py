@@ -20,7 +20,7 @@ from broker.core.queues.classic import ClassicQueue
 from broker.core.unacked import Delivery, Unacked
 from broker.server.transaction import Transaction
 from protocol import delivery
-from protocol.content import PLAIN_PERSISTENT, PLAIN_TRANSIENT, PublishMethod, Shape, decode_headers
+from protocol.content import PublishMethod, Shape, decode_headers
 from protocol.errors import NotImplementedFault, PreconditionFailed
 from protocol.frames import Ack, OversizeContent, PublishRun
 from protocol.methods import encode_method
@@ -87,7 +87,7 @@ class Channel:
     def publish(self, run: PublishRun) -> None:
         """Route a run of messages and append it to its queues. Ref: basic.publish."""
         publish, shape, pieces = run.publish, run.shape, run.pieces
-        if shape.facts is not PLAIN_PERSISTENT and shape.facts is not PLAIN_TRANSIENT:
+        if not shape.facts.is_plain:
             check_content(shape.facts, self.connection.user)
         route = self._routes.get(publish)
         vhost = self.connection.vhost
