@@ -191,6 +191,11 @@ class Store:
         """Octets that wait for the writer or are being written."""
         return self._line_octets + self._at - self._batch_start
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing waits for a thread: all that was flushed is on disk, and trimming is done for now."""
+        return not (self._line_length or self._is_lazy or self._is_filled() or self._trimmer.is_busy)
+
     def publish(self, queue_ids: Sequence[int], ids: range, envelope: bytes, pieces: list[bytes]) -> None:
         """Append a run of messages: ``pieces`` with consecutive ``ids`` and one ``envelope``, in ``queue_ids``.
 

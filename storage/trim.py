@@ -35,12 +35,12 @@ class Trimmer:
         "_durable_ticket",
         "_flush",
         "_index",
-        "_is_busy",
         "_reader",
         "_salt",
         "_segment_octets",
         "_written_segment",
         "damage",
+        "is_busy",
     )
 
     def __init__(
@@ -66,7 +66,7 @@ class Trimmer:
         self._durable_ticket = 0
         self._written_segment = 0
         self._batch_at = HEADER_OCTETS  # a batch of the oldest segment, with nothing live before it
-        self._is_busy = False
+        self.is_busy = False
         self.damage: list[str] = []  # found while reading; trimming stops there, so that nothing is lost by it
 
     def step(self, durable_ticket: int, written_segment: int) -> None:
@@ -75,7 +75,7 @@ class Trimmer:
         ``written_segment``: the segment of the newest batch on disk; older ones are complete.
         """
         self._durable_ticket, self._written_segment = durable_ticket, written_segment
-        if self._is_busy or self._reader.failure is not None:
+        if self.is_busy or self._reader.failure is not None:
             return
         oldest = next(iter(self._index.segments.values()))
         if oldest.number >= written_segment:
@@ -98,7 +98,7 @@ class Trimmer:
     def _drop(self, oldest: SegmentUse) -> None:
         self._index.drop_segment(oldest.number)
         self._batch_at = HEADER_OCTETS
-        self._is_busy = True
+        self.is_busy = True
         self._reader.submit(partial(self._remove, oldest.number), self._dropped)
 
     def _remove(self, number: int) -> None:
@@ -107,13 +107,13 @@ class Trimmer:
         self._disk.dirsync(self._directory)
 
     def _dropped(self, _: None) -> None:
-        self._is_busy = False
+        self.is_busy = False
         self.step(self._durable_ticket, self._written_segment)
 
     def _read(self, oldest: SegmentUse) -> None:
         wanted = self._index.entries_in(oldest.number, STEP_RECORDS)
         if wanted:
-            self._is_busy = True
+            self.is_busy = True
             self._reader.submit(partial(self._fetch, oldest.number, wanted), partial(self._copy, oldest.number))
 
     def _fetch(self, number: int, wanted: list[tuple[int, int]]) -> list[Found]:
@@ -146,7 +146,7 @@ class Trimmer:
         return [(batch.start, octets[batch.start : batch.stop]) for batch in scan(octets, self._salt)]
 
     def _copy(self, number: int, found: list[Found]) -> None:
-        self._is_busy = False
+        self.is_busy = False
         if not found:
             self.damage.append(f"segment {number}: a live batch in it cannot be read back; it is kept")
             return

@@ -1,0 +1,127 @@
+"""Drives a store as an event loop would, and keeps beside it a plain model of what ought to be in it."""
+
+import copy
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from storage.definitions import JsonValue
+from storage.errors import StorageError
+from storage.files import Disk
+from storage.recovery import Recovery
+from storage.store import Store
+
+DEADLINE_S = 20.0
+
+Queue = dict[int, tuple[bytes, bytes, bool]]  # id -> envelope, body, redelivered
+
+
+@dataclass
+class Model:
+    """Unsettled messages of each queue by ascending id, and definitions in order of first put."""
+
+    queues: dict[int, Queue] = field(default_factory=dict)
+    definitions: dict[tuple[str, ...], JsonValue] = field(default_factory=dict)
+
+    def copy(self) -> "Model":
+        return copy.deepcopy(self)
+
+
+def recovered_model(recovery: Recovery) -> Model:
+    """What a recovery found; fails if a message comes twice or out of order."""
+    model = Model(definitions={tuple(one.key): one.value for one in recovery.definitions})
+    upto = 0
+    for run in recovery.messages:
+        assert run.ids.start > upto
+        assert len(run.ids) == len(run.pieces) > 0
+        assert run.queues
+        upto = run.ids[-1]
+        for message_id, piece in zip(run.ids, run.pieces, strict=True):
+            for queue_id, redelivered in run.queues.items():
+                model.queues.setdefault(queue_id, {})[message_id] = (run.envelope, piece, redelivered)
+    assert recovery.next_message_id > upto
+    return model
+
+
+class Driver:
+    """A store, the calls its loop would run, and the model of what it was told."""
+
+    def __init__(self, directory: Path, disk: Disk | None = None, segment_octets: int = 64 << 20) -> None:
+        self._calls: SimpleQueue[object] = SimpleQueue()
+        self.failures: list[StorageError] = []
+        self.durable_steps = 0
+        self.store = Store.open(
+            directory,
+            notify=self._calls.put,
+            disk=disk,
+            segment_octets=segment_octets,
+            on_failure=self.failures.append,
+        )
+        self.model = recovered_model(self.store.recovery)
+        self.next_id = self.store.recovery.next_message_id
+
+    def publish(self, queue_ids: tuple[int, ...], pieces: list[bytes], envelope: bytes = b"env") -> range:
+        ids = range(self.next_id, self.next_id + len(pieces))
+        self.next_id = ids.stop
+        self.store.publish(queue_ids, ids, envelope, pieces)
+        for queue_id in queue_ids:
+            queue = self.model.queues.setdefault(queue_id, {})
+            queue.update({i: (envelope, piece, False) for i, piece in zip(ids, pieces, strict=True)})
+        return ids
+
+    def settle(self, queue_id: int, ids: range) -> None:
+        self.store.settle(queue_id, ids)
+        for message_id in ids:
+            del self.model.queues[queue_id][message_id]
+        if not self.model.queues[queue_id]:
+            del self.model.queues[queue_id]
+
+    def delivered(self, queue_id: int, upto: int) -> None:
+        self.store.delivered(queue_id, upto)
+        queue = self.model.queues.get(queue_id, {})
+        for message_id, (envelope, piece, redelivered) in queue.items():
+            queue[message_id] = (envelope, piece, redelivered or message_id <= upto)
+
+    def delete_queue(self, queue_id: int) -> None:
+        self.store.delete_queue(queue_id)
+        self.model.queues.pop(queue_id, None)
+
+    def define(self, key: tuple[str, ...], value: JsonValue) -> None:
+        self.store.define(key, value)
+        if value is None:
+            self.model.definitions.pop(key, None)
+        else:
+            self.model.definitions[key] = value
+
+    def run_calls(self) -> None:
+        """Run what the threads have asked the loop to do so far."""
+        while True:
+            try:
+                call = self._calls.get_nowait()
+            except Empty:
+                return
+            assert callable(call)
+            call()
+
+    def wait_durable(self) -> None:
+        """Until all that was appended is on disk, or the disk has failed."""
+        ticket = self.store.promise(lambda ticket: None)
+        self.store.flush()
+        self._wait(lambda: self.store.durable_ticket >= ticket)
+
+    def wait_idle(self) -> None:
+        """Until trimming, too, has nothing more to do."""
+        self.wait_durable()
+        self._wait(lambda: self.store.is_idle)
+
+    def close(self) -> None:
+        self.store.close()
+
+    def _wait(self, is_reached: object) -> None:
+        assert callable(is_reached)
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not is_reached() and not self.failures:
+            call = self._calls.get(timeout=max(deadline_s - time.monotonic(), 0.001))
+            assert callable(call)
+            call()

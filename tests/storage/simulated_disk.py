@@ -1,0 +1,175 @@
+"""A disk in memory that keeps apart what is durable and what is only in the page cache, and can fail at any call.
+
+Content is durable after fdatasync of its file, a name after dirsync of its directory. ``after_power_loss`` gives the
+disk that a machine could find when it comes back.
+"""
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from storage.files import Disk
+
+Names = Literal["durable", "all"]
+Content = Literal["durable", "half", "all", "zeros"]
+
+
+class PowerLoss(OSError):
+    """Raised at the chosen call and at every later one."""
+
+
+class SimulatedFile:
+    __slots__ = ("data", "durable")
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = bytearray(data)
+        self.durable = data
+
+    def survivor(self, content: Content) -> "SimulatedFile":
+        """What is found of the file when of its unsynced octets this much got to the disk."""
+        durable, data = self.durable, bytes(self.data)
+        if content == "durable" or len(data) < len(durable):
+            return SimulatedFile(durable if content == "durable" else data)
+        if content == "half":
+            return SimulatedFile(data[: (len(durable) + len(data)) // 2])
+        if content == "zeros":
+            return SimulatedFile(durable + bytes(len(data) - len(durable)))
+        return SimulatedFile(data)
+
+
+class SimulatedDisk(Disk):
+    """Counts calls that change something; ``fail_at`` (1 for the first) makes that one raise ``error``."""
+
+    __slots__ = (
+        "calls",
+        "directories",
+        "durable_names",
+        "error",
+        "fail_at",
+        "files",
+        "handles",
+        "is_off",
+        "locks",
+    )
+
+    def __init__(
+        self, files: dict[Path, SimulatedFile] | None = None, directories: set[Path] | None = None
+    ) -> None:
+        self.files = dict(files or {})
+        self.durable_names = dict(self.files)
+        self.directories = {Path("/")} | set(directories or ())
+        self.handles: dict[int, Path] = {}
+        self.locks: set[Path] = set()
+        self.calls: list[str] = []
+        self.fail_at = 0
+        self.error: OSError = PowerLoss(errno.EIO, "power lost")
+        self.is_off = False
+
+    def after_power_loss(self, names: Names, content: Content) -> "SimulatedDisk":
+        found = self.durable_names if names == "durable" else self.files
+        copies = {id(file): file.survivor(content) for file in found.values()}
+        files = {path: copies[id(file)] for path, file in found.items()}
+        return SimulatedDisk(files, self.directories)
+
+    def list(self, directory: Path) -> list[str]:
+        if directory not in self.directories:
+            raise FileNotFoundError(errno.ENOENT, "no such directory", str(directory))
+        names = {path.name for path in self.files if path.parent == directory}
+        names |= {path.name for path in self.directories if path.parent == directory and path != directory}
+        return sorted(names)
+
+    def exists(self, path: Path) -> bool:
+        return path in self.files or path in self.directories
+
+    def mkdir(self, directory: Path) -> None:
+        self._count(f"mkdir {directory.name}")
+        self.directories |= {directory, *directory.parents}
+
+    def create(self, path: Path) -> int:
+        self._count(f"create {path.name}")
+        self.files[path] = SimulatedFile()
+        return self._handle(path)
+
+    def open(self, path: Path) -> int:
+        return self._handle(path)
+
+    def open_read(self, path: Path) -> int:
+        return self._handle(path)
+
+    def close(self, fd: int) -> None:
+        self.locks.discard(self.handles.pop(fd))
+
+    def read(self, path: Path) -> bytes:
+        if path not in self.files:
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+        return bytes(self.files[path].data)
+
+    def pread(self, fd: int, octets: int, offset: int) -> bytes:
+        return bytes(self.files[self.handles[fd]].data[offset : offset + octets])
+
+    def write(self, fd: int, buffers: Sequence[bytes]) -> None:
+        path = self.handles[fd]
+        octets = b"".join(buffers)
+        try:
+            self._count(f"write {path.name}")
+        except OSError:
+            self.files[path].data += octets[: len(octets) * 2 // 3]  # the call fails in the middle
+            raise
+        self.files[path].data += octets
+
+    def fdatasync(self, fd: int) -> None:
+        path = self.handles[fd]
+        self._count(f"fdatasync {path.name}")
+        file = self.files[path]
+        file.durable = bytes(file.data)
+
+    def truncate(self, fd: int, octets: int) -> None:
+        path = self.handles[fd]
+        self._count(f"truncate {path.name}")
+        del self.files[path].data[octets:]
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._count(f"rename {source.name}")
+        file = self.files.pop(source)
+        self.files[target] = file
+        for fd, path in self.handles.items():
+            if path == source:
+                self.handles[fd] = target
+
+    def unlink(self, path: Path) -> None:
+        self._count(f"unlink {path.name}")
+        self.files.pop(path, None)
+
+    def dirsync(self, directory: Path) -> None:
+        self._count(f"dirsync {directory.name}")
+        for path in [path for path in self.durable_names if path.parent == directory]:
+            del self.durable_names[path]
+        self.durable_names.update({path: file for path, file in self.files.items() if path.parent == directory})
+
+    def lock(self, path: Path) -> int:
+        if path in self.locks:
+            raise BlockingIOError(errno.EAGAIN, "locked")
+        if path not in self.files:
+            self._count(f"create {path.name}")
+            self.files[path] = SimulatedFile()
+        self.locks.add(path)
+        return self._handle(path)
+
+    def entropy(self, octets: int) -> bytes:
+        return bytes(range(7, 7 + octets))
+
+    def _count(self, what: str) -> None:
+        if self.is_off:
+            raise self.error
+        self.calls.append(what)
+        if len(self.calls) == self.fail_at:
+            self.is_off = isinstance(self.error, PowerLoss)
+            raise self.error
+
+    def _handle(self, path: Path) -> int:
+        if path not in self.files:
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+        fd = max(self.handles, default=2) + 1
+        self.handles[fd] = path
+        return fd

@@ -1,0 +1,119 @@
+"""Power loss at every disk call of a session with rolls, trims, copies and journal snapshots."""
+
+from pathlib import Path
+
+import pytest
+
+from storage import definitions, store
+from storage.errors import StorageError
+from tests.storage.driving import Driver, Model, recovered_model
+from tests.storage.simulated_disk import Content, Names, SimulatedDisk
+
+DIRECTORY = Path("/data/leveret")
+SEGMENT_OCTETS = 600
+LEFTOVERS: list[tuple[Names, Content]] = [
+    ("durable", "durable"),
+    ("all", "all"),
+    ("all", "durable"),
+    ("durable", "half"),
+    ("all", "half"),
+    ("all", "zeros"),
+]
+
+
+class Session:
+    """A scripted session; ``states`` are the models after each step, of which ``promised`` is known to be on disk."""
+
+    def __init__(self) -> None:
+        self.states: list[Model] = []
+        self.promised = -1
+
+    def run(self, disk: SimulatedDisk) -> None:
+        driver = Driver(DIRECTORY, disk, SEGMENT_OCTETS)
+        self.states = [driver.model.copy()]
+        self.promised = 0
+        for step in range(14):
+            self._step(driver, step)
+            self.states.append(driver.model.copy())
+            driver.wait_idle()
+            if driver.failures:
+                driver.close()
+                raise driver.failures[0]
+            self.promised = len(self.states) - 1
+        driver.close()
+
+    def _step(self, driver: Driver, step: int) -> None:
+        if step == 0:
+            driver.publish((1, 2, 3), [b"oldest-%d" % i for i in range(5)])
+            driver.delivered(1, 2)
+            driver.define(("queue", "/", "one"), {"id": 1})
+        elif step == 4:
+            driver.settle(2, range(1, 6, 2))
+            driver.define(("queue", "/", "one"), {"id": 1, "step": step})
+        elif step == 9:
+            driver.delete_queue(3)
+            driver.define(("queue", "/", "one"), None)
+        driver.define(("exchange", "/", "x"), step)
+        ids = driver.publish((4,), [b"stream %3d" % step * 8] * 2)
+        driver.publish((5,), [b"one"])
+        driver.settle(4, ids)
+        if step % 3 == 2:
+            driver.settle(5, range(driver.next_id - 1, driver.next_id))
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LAZY_S", 0.0)
+    monkeypatch.setattr(definitions, "SNAPSHOT_RECORDS", 6)
+
+
+def _recover(disk: SimulatedDisk) -> Model:
+    driver = Driver(DIRECTORY, disk, SEGMENT_OCTETS)
+    assert not driver.store.recovery.damage
+    driver.close()
+    return driver.model
+
+
+def _check(found: Model, session: Session) -> None:
+    possible = session.states[max(session.promised, 0) :] or [Model()]
+    assert found.queues in [state.queues for state in possible]
+    assert found.definitions in [state.definitions for state in possible]
+    assert list(found.definitions) in [list(state.definitions) for state in possible]
+
+
+def test_session_covers_roll_trim_copy_and_snapshot() -> None:
+    disk = SimulatedDisk()
+    session = Session()
+    session.run(disk)
+    kinds = {call.split()[0] for call in disk.calls}
+    assert kinds == {"mkdir", "create", "write", "fdatasync", "dirsync", "rename", "unlink"}
+    log = [path for path in disk.files if path.parent.name == "log"]
+    assert Path("/data/leveret/log/00000000000000000001.segment") not in log
+    assert len(log) < 12
+    assert recovered_model(Driver(DIRECTORY, disk, SEGMENT_OCTETS).store.recovery) == session.states[-1]
+
+
+def test_power_loss_at_any_call_loses_nothing_promised() -> None:
+    whole = SimulatedDisk()
+    Session().run(whole)
+    for call in range(1, len(whole.calls) + 1):
+        disk = SimulatedDisk()
+        disk.fail_at = call
+        session = Session()
+        try:
+            session.run(disk)
+        except (StorageError, OSError):
+            assert disk.is_off
+        for i, (names, content) in enumerate(LEFTOVERS):
+            found = disk.after_power_loss(names, content)
+            # Recovery is cut short as well, and once more; then it must come through.
+            for again in (call + i, call + i + 3):
+                found.fail_at = len(found.calls) + again % 9 + 1
+                try:
+                    _check(_recover(found), session)
+                except (StorageError, OSError):
+                    assert found.is_off
+                found = found.after_power_loss(names, content)
+            model = _recover(found)
+            _check(model, session)
+            assert _recover(found) == model
