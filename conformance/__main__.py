@@ -68,9 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "--only", action="append", default=[], metavar="SECTION", help="a section or one case's id"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome to FILE")
-    parser.add_argument(
-        "--against", metavar="URL2", help="run against a second broker and list the differences"
-    )
+    parser.add_argument("--against", metavar="URL2", help="run against a second broker and list the differences")
     parser.add_argument(
         "--broker", default="", metavar="KIND", help="whose expected differences hold (a guess else)"
     )

@@ -353,9 +353,7 @@ def decode_method(payload: bytes) -> tuple[str, dict[str, Any]]:
     return name, fields
 
 
-def encode_header(
-    body_octets: int, properties: Mapping[str, Any], class_id: int = 60, weight: int = 0
-) -> bytes:
+def encode_header(body_octets: int, properties: Mapping[str, Any], class_id: int = 60, weight: int = 0) -> bytes:
     """Return a content header frame's payload."""
     flags, parts = 0, []
     for at, (name, kind) in enumerate(_PROPERTIES):

@@ -66,9 +66,7 @@ def show_against(console: Console, names: tuple[str, str], ours: list[Outcome], 
         for name, outcome in zip(names, (one, other), strict=True):
             shown = outcome.status if outcome.status in (PASSED, NOT_APPLICABLE) else f"got {outcome.got}"
             console.print(f"  {name}: {shown}", markup=False, highlight=False, soft_wrap=True)
-    console.print(
-        f"{len(pairs)} differences between {names[0]} and {names[1]}", markup=False, highlight=False
-    )
+    console.print(f"{len(pairs)} differences between {names[0]} and {names[1]}", markup=False, highlight=False)
     return len(pairs)
 
 

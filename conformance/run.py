@@ -75,9 +75,7 @@ def run(broker: Broker, cases: Iterable[Case], on_outcome: Callable[[Outcome], N
     ordered = list(cases)
     outcomes: dict[str, Outcome] = {}
     with ThreadPoolExecutor(max_workers=32) as pool:
-        waiting: list[Future[Outcome]] = [
-            pool.submit(run_case, broker, case) for case in ordered if case.slow
-        ]
+        waiting: list[Future[Outcome]] = [pool.submit(run_case, broker, case) for case in ordered if case.slow]
         bystander = Bystander(broker.address)
         for case in ordered:
             if case.slow:

@@ -125,9 +125,7 @@ def close_requeues_what_is_unacked(session: Session) -> None:
     second.call("channel.close", reply_code=200)
     channel.wait_ready(queue, 3)
     messages = [channel.get(queue) for _ in range(3)]
-    check(
-        [(message.body, message.redelivered) for message in messages], [(b, True) for b in (b"a", b"b", b"c")]
-    )
+    check([(message.body, message.redelivered) for message in messages], [(b, True) for b in (b"a", b"b", b"c")])
 
 
 @case(ref="channel.close")

@@ -155,9 +155,7 @@ def another_durable_is_406(session: Session) -> None:
     channel = session.channel()
     name = session.exchange(channel, "direct")
     text = _inequivalent(session, name, "durable", "true", "false")
-    channel.refused(
-        406, text, "exchange.declare", exchange=name, type="direct", durable=True, auto_delete=True
-    )
+    channel.refused(406, text, "exchange.declare", exchange=name, type="direct", durable=True, auto_delete=True)
 
 
 @case()
@@ -165,9 +163,7 @@ def another_auto_delete_is_406(session: Session) -> None:
     channel = session.channel()
     name = session.exchange(channel, "direct")
     text = _inequivalent(session, name, "auto_delete", "true", "false")
-    channel.refused(
-        406, text, "exchange.declare", exchange=name, type="direct", auto_delete=True, internal=True
-    )
+    channel.refused(406, text, "exchange.declare", exchange=name, type="direct", auto_delete=True, internal=True)
 
 
 @case()

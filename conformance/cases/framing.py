@@ -217,8 +217,7 @@ def methods_may_come_many_in_one_write(session: Session) -> None:
     channel = session.channel()
     queue = session.queue(channel)
     octets = b"".join(
-        codec.frame(METHOD, channel.number, codec.encode_method("basic.get", {"queue": queue}))
-        for _ in range(100)
+        codec.frame(METHOD, channel.number, codec.encode_method("basic.get", {"queue": queue})) for _ in range(100)
     )
     channel.connection.send(octets)
     for _ in range(100):

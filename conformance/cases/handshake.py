@@ -253,9 +253,7 @@ def _until_open(session: Session) -> Connection:
     connection.say_hello()
     connection.send_start_ok()
     tune = connection.zero.expect("connection.tune")
-    connection.zero.send(
-        "connection.tune-ok", channel_max=tune.channel_max, frame_max=tune.frame_max, heartbeat=0
-    )
+    connection.zero.send("connection.tune-ok", channel_max=tune.channel_max, frame_max=tune.frame_max, heartbeat=0)
     return connection
 
 

@@ -111,9 +111,7 @@ def declare_with_nowait_is_silent(session: Session) -> None:
 @case()
 def a_refused_declare_with_nowait_still_closes_the_channel(session: Session) -> None:
     name = session.queue_name()
-    session.channel().refused(
-        404, session.no_queue(name), "queue.declare", queue=name, passive=True, nowait=True
-    )
+    session.channel().refused(404, session.no_queue(name), "queue.declare", queue=name, passive=True, nowait=True)
 
 
 @case()
