@@ -62,6 +62,11 @@ class Row:
         limited = [result.is_limited_by_generator for result in self._good(broker)]
         return sum(limited) * 2 > len(limited)
 
+    def is_disturbed(self, broker: int) -> bool:
+        """True when most rounds were."""
+        disturbed = [result.is_disturbed for result in self._good(broker)]
+        return sum(disturbed) * 2 > len(disturbed)
+
     def rate_ratios(self) -> list[float]:
         """Broker 0's rate over broker 1's, round by round."""
         return [a.messages_per_s / b.messages_per_s for a, b in self._pairs()]
@@ -142,6 +147,7 @@ class Comparison:
             "title": row.workload.title,
             "messages_per_s": [row.rate(broker) for broker in every],
             "broker_cpu_us": [row.cpu_us(broker) for broker in every],
+            "disturbed": [row.is_disturbed(broker) for broker in every],
             "limited_by_generator": [row.is_limited_by_generator(broker) for broker in every],
             "rate_ratios": row.rate_ratios(),
             "cpu_ratios": row.cpu_ratios(),

@@ -27,6 +27,9 @@ STALL_LIMIT_S = 20.0
 GENERATOR_BUSY_SHARE = 0.85
 """A generator process busier than this has no time to wait for the broker."""
 
+DISTURBED_SHARE = 0.2
+"""Processors that others may have used before a round counts as disturbed."""
+
 FULL_IDLE_SHARE = 0.1
 """A machine with fewer idle processors than this is full."""
 
@@ -56,6 +59,13 @@ class Result:
     """The same of its busiest process, which can use one at most."""
     idle_share: float
     """Processors idle in the window."""
+    others_share: float | None
+    """Processors that anything else on the machine kept busy; None where /proc does not tell."""
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Something else had so much of the machine that the rate says little; the ratios say more."""
+        return (self.others_share or 0.0) > DISTURBED_SHARE
 
     @property
     def is_limited_by_generator(self) -> bool:
@@ -197,6 +207,8 @@ class Round:
             raise RoundFailed("nothing was delivered in the window")
         generator = [end - start for start, end in zip(before.generator_cpu_s, after.generator_cpu_s, strict=True)]
         broker_s = after.broker_cpu_s - before.broker_cpu_s
+        idle_share = (after.idle_cpu_s - before.idle_cpu_s) / window_s
+        others_share = max(0.0, (os.cpu_count() or 1) - idle_share - (sum(generator) + broker_s) / window_s)
         return Result(
             workload=self._workload.name,
             messages_per_s=delivered / window_s,
@@ -207,7 +219,8 @@ class Round:
             generator_cpu_us=sum(generator) / delivered * 1e6,
             generator_cpu_share=sum(generator) / window_s,
             busiest_generator_share=max(generator) / window_s,
-            idle_share=(after.idle_cpu_s - before.idle_cpu_s) / window_s,
+            idle_share=idle_share,
+            others_share=others_share if self._broker else None,
         )
 
 

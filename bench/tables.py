@@ -8,12 +8,14 @@ from bench.comparison import Comparison, Row
 from bench.startup import StartUp
 
 LIMIT_MARK = " (g)"
+DISTURBED_MARK = " (o)"
 FIGURES_BEGIN = "<!-- figures: python -m bench --page writes here -->"
 FIGURES_END = "<!-- end of figures -->"
 LEGEND = (
     "Messages are deliveries a second, medians. CPU is the broker's own, all threads and processes, in\n"
     "microseconds a delivery. cores: processors kept busy by the broker + by the generator. (g): the generator\n"
-    "was the limit, or took the larger part of a full machine."
+    "was the limit, or took the larger part of a full machine. (o): other programs kept more than a fifth of a\n"
+    "processor busy."
 )
 
 
@@ -53,6 +55,7 @@ def _cells(row: Row, broker_count: int) -> list[str]:
     for broker in range(broker_count):
         rate, cpu_us = row.rate(broker), row.cpu_us(broker)
         mark = LIMIT_MARK if row.is_limited_by_generator(broker) else ""
+        mark += DISTURBED_MARK if row.is_disturbed(broker) else ""
         cells.append("failed" if rate is None else f"{rate:,.0f}{mark}")
         cells.append("-" if cpu_us is None else f"{cpu_us:.2f}")
         cells.append(_cores(row, broker))

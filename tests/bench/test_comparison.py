@@ -27,6 +27,7 @@ def _result(rate: float, cpu_us: float | None) -> Result:
         generator_cpu_share=0.3,
         busiest_generator_share=0.2,
         idle_share=0.5,
+        others_share=0.1,
     )
 
 
@@ -63,6 +64,11 @@ def test_row_that_the_generator_limits_is_marked(
     assert row.is_limited_by_generator(0) is limited
     text = tables.render(_comparison(row, brokers=1))
     assert (f"100{tables.LIMIT_MARK}" in text) is limited
+
+
+def test_row_that_other_programs_disturbed_is_marked() -> None:
+    row = Row(WORKLOADS["A"], [[replace(_result(100, 1.0), others_share=0.5)]])
+    assert f"100{tables.DISTURBED_MARK}" in tables.render(_comparison(row, brokers=1))
 
 
 def _comparison(row: Row, *, brokers: int = 2) -> Comparison:
