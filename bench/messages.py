@@ -105,7 +105,7 @@ def _celery_task(source: random.Random, number: int, *, persistent: bool) -> tup
         wire.encode_shortstr("application/json")
         + wire.encode_shortstr("utf-8")
         + wire.encode_table(headers)
-        + bytes([2 if persistent else 1, source.choice([0, 0, 0, 5])])
+        + bytes([2 if persistent else 1, 0])
         + wire.encode_shortstr(task_id)
         + wire.encode_shortstr(reply_to)
     )
