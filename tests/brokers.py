@@ -50,6 +50,7 @@ class RunningBroker:
     def start(self) -> None:
         """Start the process and wait until it is ready; again on the same port if it had one."""
         self.output = []
+        self._has_ended = False
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "broker", "--host", "127.0.0.1", "--port", str(self.port)),
@@ -77,10 +78,10 @@ class RunningBroker:
     def wait_for_event(self, name: str, seconds: float = STOP_S) -> dict[str, Any]:
         """Return the first log line about ``name``, waiting for it. Raises BrokerProblem when none comes."""
         with self._changed:
-            came = self._changed.wait_for(lambda: self.events(name) or not self._reader.is_alive(), seconds)
+            something = self._changed.wait_for(lambda: self.events(name) or self._has_ended, seconds)
         events = self.events(name)
         if not events:
-            what = "did not log" if came is False else "ended without logging"
+            what = "did not log" if not something else "ended without logging"
             raise BrokerProblem(f"the broker {what} {name!r}; its output:\n{''.join(self.output)}")
         return events[0]
 
@@ -111,8 +112,12 @@ class RunningBroker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.process.poll() is None:
-            self.kill()
+        self.process.kill()
+        self._ended(STOP_S)
+
+    def wait(self) -> int:
+        """Return its exit code when it has ended. Raises BrokerProblem when it does not end."""
+        return self._ended(STOP_S)
 
     def _ended(self, seconds: float) -> int:
         try:
@@ -133,6 +138,7 @@ class RunningBroker:
                 self.output.append(line)
                 self._changed.notify_all()
         with self._changed:
+            self._has_ended = True
             self._changed.notify_all()
 
 
