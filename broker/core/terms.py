@@ -53,9 +53,8 @@ def _binary_text(octets: bytes) -> str:
 
 
 def _float_text(value: float) -> str:
-    """Python's shortest digits, but with Erlang's point before an exponent."""
-    text = repr(float(value)).replace("e+", "e")
-    mantissa, mark, exponent = text.partition("e")
-    if mark and "." not in mantissa:
-        mantissa += ".0"
-    return f"{mantissa}{mark}{exponent}"
+    """Python's shortest digits, but with Erlang's point before an exponent, and that without a zero or plus."""
+    mantissa, mark, exponent = repr(float(value)).partition("e")
+    if not mark:
+        return mantissa
+    return f"{mantissa}{'' if '.' in mantissa else '.0'}e{int(exponent)}"

@@ -9,25 +9,30 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, cast
 
 from broker.core.arguments import (
-    check_equivalent_argument,
     check_equivalent_arguments,
     check_equivalent_flag,
     check_queue_arguments,
     queue_kind,
-    refuse_inequivalent,
 )
 from broker.core.bindings import Binding, Bindings, Destination, DestinationKind, arguments_identity
 from broker.core.consumers import Consumer
-from broker.core.definitions import Define, table_from_json, table_to_json
+from broker.core.definitions import (
+    Define,
+    exchange_definition,
+    fields_of,
+    queue_definition,
+    table_from_json,
+    table_to_json,
+)
 from broker.core.exchanges.direct import DefaultExchange
-from broker.core.exchanges.exchange import ALTERNATE_EXCHANGE, Exchange, ExchangeProperties
+from broker.core.exchanges.exchange import Exchange, ExchangeProperties
 from broker.core.exchanges.types import EXCHANGE_TYPES, exchange_type
 from broker.core.names import QueueNames, exchange_text, is_reserved, queue_text
 from broker.core.queues.classic import ClassicQueue
 from broker.core.routing import find_queues, reachable
 from protocol.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 from protocol.tables import FieldTable
-from storage.definitions import Definition, JsonValue
+from storage.definitions import Definition
 
 PREDECLARED = (
     ("amq.direct", "direct", False),
@@ -182,7 +187,7 @@ class VirtualHost:
         properties = ExchangeProperties(durable, auto_delete, internal, arguments)
         exchange = self.exchanges.get(name)
         if exchange is not None:
-            _check_equivalent_exchange(exchange, type_name, properties)
+            exchange.check_equivalent(type_name, properties)
             return exchange
         if is_reserved(name):
             raise AccessRefused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
@@ -190,7 +195,7 @@ class VirtualHost:
         exchange = self.exchanges[name] = make(name, self.name, properties)
         self.topology_version += 1
         if durable:
-            self._define(("exchange", self.name, name), _exchange_definition(exchange))
+            self._define(("exchange", self.name, name), exchange_definition(exchange))
         return exchange
 
     def delete_exchange(self, name: str, *, if_unused: bool = False) -> bool:
@@ -272,7 +277,7 @@ class VirtualHost:
         )
         self._add_queue(queue)
         if durable:
-            self._define(("queue", self.name, name), _queue_definition(queue))
+            self._define(("queue", self.name, name), queue_definition(queue))
         return queue
 
     def queue_for(self, name: str, owner: object) -> ClassicQueue:
@@ -476,13 +481,13 @@ class VirtualHost:
         mine = [(key, value) for key, value in definitions if len(key) > 1 and key[1] == self.name]
         for key, value in mine:
             if key[0] == "exchange":
-                self._restore_exchange(key[2], _fields(key, value))
+                self._restore_exchange(key[2], fields_of(key, value))
             elif key[0] == "queue":
-                self._restore_queue(key[2], _fields(key, value))
+                self._restore_queue(key[2], fields_of(key, value))
         left_out = [
             f"binding {key[2:]} has lost an end"
             for key, value in mine
-            if key[0] == "binding" and not self._restore_binding(key, _fields(key, value))
+            if key[0] == "binding" and not self._restore_binding(key, fields_of(key, value))
         ]
         self.topology_version += 1
         return left_out
@@ -523,33 +528,3 @@ class VirtualHost:
 def _refuse_default(exchange: str) -> None:
     if not exchange:
         raise AccessRefused("operation not permitted on the default exchange")
-
-
-def _check_equivalent_exchange(exchange: Exchange, type_name: str, properties: ExchangeProperties) -> None:
-    """Raise PreconditionFailed (406) unless a redeclare agrees. RabbitMQ: of the arguments, one is compared."""
-    text = str(exchange)
-    if type_name != exchange.type_name:
-        refuse_inequivalent(text, "type", type_name, exchange.type_name)
-    check_equivalent_flag(text, "durable", properties.durable, exchange.durable)
-    check_equivalent_flag(text, "auto_delete", properties.auto_delete, exchange.auto_delete)
-    check_equivalent_flag(text, "internal", properties.internal, exchange.internal)
-    check_equivalent_argument(text, ALTERNATE_EXCHANGE, properties.arguments, exchange.arguments)
-
-
-def _exchange_definition(exchange: Exchange) -> JsonValue:
-    return {
-        "type": exchange.type_name,
-        "auto_delete": exchange.auto_delete,
-        "internal": exchange.internal,
-        "arguments": table_to_json(exchange.arguments),
-    }
-
-
-def _queue_definition(queue: ClassicQueue) -> JsonValue:
-    return {"id": queue.id, "auto_delete": queue.auto_delete, "arguments": table_to_json(queue.arguments)}
-
-
-def _fields(key: tuple[str, ...], value: JsonValue) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"the definition of {key} is not an object: {value!r}")
-    return value

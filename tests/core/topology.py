@@ -4,12 +4,16 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import count
 from random import Random
+from typing import Any
+
+import pytest
 
 from broker.core.bindings import Destination
 from broker.core.exchanges.exchange import Exchange
 from broker.core.names import QueueNames
 from broker.core.queues.classic import ClassicQueue
 from broker.core.vhosts import VirtualHost
+from protocol.errors import AmqpError
 from protocol.tables import FieldTable
 from storage.definitions import Definition, JsonValue
 
@@ -72,3 +76,16 @@ def routed(vhost: VirtualHost, exchange: str, key: str = "", headers: FieldTable
 
 def names(destinations: Iterable[Destination]) -> list[str]:
     return [destination.name for destination in destinations]
+
+
+def refused(kind: type[AmqpError], text: str, function: Any, *args: Any, **kwargs: Any) -> None:
+    """Call ``function`` and see it refuse with exactly this error and text."""
+    with pytest.raises(kind) as raised:
+        function(*args, **kwargs)
+    assert type(raised.value) is kind
+    assert raised.value.detail == text
+
+
+def declare(vhost: VirtualHost, name: str, owner: object = OWNER, **properties: Any) -> ClassicQueue:
+    arguments: FieldTable = properties.pop("arguments", {})
+    return vhost.declare_queue(name, owner=owner, arguments=arguments, **properties)

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from broker.core.arguments import check_equivalent_argument, check_equivalent_flag, refuse_inequivalent
 from broker.core.bindings import Binding, BindingIdentity, Destination
 from broker.core.names import exchange_text
 from protocol.errors import PreconditionFailed
@@ -62,6 +63,19 @@ class Exchange(ABC):
 
     def __str__(self) -> str:
         return exchange_text(self.name, self.vhost_name)
+
+    def check_equivalent(self, type_name: str, properties: ExchangeProperties) -> None:
+        """Refuse a redeclare as something else. Raises PreconditionFailed (406) for the first difference.
+
+        Of the arguments, RabbitMQ compares one. RabbitMQ: Exchanges, "Property Equivalence".
+        """
+        text = str(self)
+        if type_name != self.type_name:
+            refuse_inequivalent(text, "type", type_name, self.type_name)
+        check_equivalent_flag(text, "durable", properties.durable, self.durable)
+        check_equivalent_flag(text, "auto_delete", properties.auto_delete, self.auto_delete)
+        check_equivalent_flag(text, "internal", properties.internal, self.internal)
+        check_equivalent_argument(text, ALTERNATE_EXCHANGE, properties.arguments, self.arguments)
 
     @abstractmethod
     def match(self, routing_key: str, headers: FieldTable | None) -> list[Destination]:
