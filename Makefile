@@ -51,7 +51,7 @@ bench: $(READY) ## Measure messages per second (ARGS=...)
 	$(BIN)/python -m bench $(ARGS)
 
 docs: $(READY) ## Renew what the documentation has from the code
-	$(BIN)/python -m broker.settings_table docs/configuration.md
+	$(BIN)/python -m broker.settings_table docs/configuration.md README.md
 
 image: ## Build the container image (CONTAINER_ENGINE=podman)
 	$(or $(CONTAINER_ENGINE),docker) build --tag leveret .

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from broker.config import Mark, Settings, SettingsError, allowed, flag_name, load, variable_name
-from broker.settings_table import renewed, settings_table
+from broker.settings_table import full_table, renewed
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+HOME = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -239,18 +239,19 @@ def test_every_setting_can_be_described() -> None:
         assert allowed(field), key
 
 
-def test_the_documented_settings_are_those_there_are() -> None:
-    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
-    assert renewed(page) == page, "run `make docs`"
+@pytest.mark.parametrize("page", ["docs/configuration.md", "README.md"])
+def test_the_documented_settings_are_those_there_are(page: str) -> None:
+    text = (HOME / page).read_text(encoding="utf-8")
+    assert renewed(text) == text, "run `make docs`"
 
 
 def test_the_table_has_every_name_and_no_flag_for_secrets() -> None:
-    table = settings_table()
+    table = full_table()
     for key, field in Settings.model_fields.items():
         assert f"`{variable_name(key)}`" in table
         assert (f"`{flag_name(key)}`" in table) == (Mark.SECRET not in field.metadata)
 
 
 def test_renewing_a_page_needs_both_marks() -> None:
-    with pytest.raises(ValueError, match="settings"):
+    with pytest.raises(ValueError, match="made by"):
         renewed("no table here")
