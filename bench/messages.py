@@ -9,7 +9,7 @@ import json
 import random
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -45,13 +45,15 @@ def same_messages(
     return Stream(cycle([(message * count, count)]), [body])
 
 
-def celery_messages(exchange: str, routing_key: str, *, persistent: bool, chunk_octets: int) -> Stream:
+def celery_messages(
+    exchange: str, routing_key: str, *, persistent: bool, chunk_octets: int, priorities: Sequence[int] = (0,)
+) -> Stream:
     """4,000 messages as Celery's task protocol 2 writes them, each with ids, headers, size of its own."""
     source = random.Random(2)
     publish = wire.encode_publish(exchange, routing_key)
     bodies, messages = [], []
     for number in range(CELERY_MESSAGES):
-        properties, body = _celery_task(source, number, persistent=persistent)
+        properties, body = _celery_task(source, number, 2 if persistent else 1, source.choice(priorities))
         bodies.append(body)
         messages.append(publish + wire.encode_content(CELERY_FLAGS, properties, body))
     return Stream(cycle(list(_cut_chunks(messages, chunk_octets))), bodies)
@@ -70,7 +72,7 @@ def _cut_chunks(messages: list[bytes], chunk_octets: int) -> Iterator[Chunk]:
         yield b"".join(chunk), len(chunk)
 
 
-def _celery_task(source: random.Random, number: int, *, persistent: bool) -> tuple[bytes, bytes]:
+def _celery_task(source: random.Random, number: int, delivery_mode: int, priority: int) -> tuple[bytes, bytes]:
     """Properties and body of one task message; sizes are log-normal, median about 200 octets of argument."""
     task_id, root_id, reply_to = (str(uuid.UUID(int=source.getrandbits(128), version=4)) for _ in range(3))
     text_octets = min(8000, int(source.lognormvariate(5.3, 1.0)))
@@ -105,7 +107,7 @@ def _celery_task(source: random.Random, number: int, *, persistent: bool) -> tup
         wire.encode_shortstr("application/json")
         + wire.encode_shortstr("utf-8")
         + wire.encode_table(headers)
-        + bytes([2 if persistent else 1, 0])
+        + bytes([delivery_mode, priority])
         + wire.encode_shortstr(task_id)
         + wire.encode_shortstr(reply_to)
     )

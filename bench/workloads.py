@@ -25,6 +25,8 @@ class Workload:
     exchange_type: Literal["", "fanout", "topic"] = ""
     """Empty: the default exchange."""
     messages: Literal["same", "celery"] = "same"
+    priorities: tuple[int, ...] = (0,)
+    """Each Celery-like message has one of these, by chance."""
     body_octets: int = 16
     is_durable: bool = False
     """Durable queues and persistent messages."""
@@ -57,7 +59,11 @@ class Workload:
         routing_key = "" if self.exchange_type else self.queue_name(producer_index)
         if self.messages == "celery":
             return celery_messages(
-                self.exchange, routing_key, persistent=self.is_durable, chunk_octets=self.chunk_octets
+                self.exchange,
+                routing_key,
+                persistent=self.is_durable,
+                chunk_octets=self.chunk_octets,
+                priorities=self.priorities,
             )
         return same_messages(
             self.exchange,
@@ -133,6 +139,12 @@ WORKLOADS: Final = {
             prefetch_count=1000,
         ),
         Workload(name="W", title="Celery-like, transient, auto-ack", messages="celery"),
+        Workload(
+            name="M",
+            title="as W with mixed priorities",
+            messages="celery",
+            priorities=(0, 0, 0, 5),
+        ),
         Workload(
             name="F",
             title="fanout to 10 queues, 10 consumers, auto-ack, 16 B (deliveries)",
