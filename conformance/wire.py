@@ -111,6 +111,7 @@ class Connection:
         self.channels[0] = self.zero
         self.closed_by: Method | None = None
         self.heartbeat_count = 0
+        self._filler: Channel | None = None
         self._buffer = bytearray()
 
     # The handshake, step by step
@@ -228,6 +229,13 @@ class Connection:
         channel = self.unopened(chosen)
         channel.call("channel.open")
         return channel
+
+    def filler(self) -> "Channel":
+        """Return a confirming channel of this connection, made at first use, that no case uses otherwise."""
+        if self._filler is None:
+            self._filler = self.channel(60000)
+            self._filler.call("confirm.select")
+        return self._filler
 
     def unopened(self, number: int) -> "Channel":
         """Return a channel object without opening it at the broker."""
@@ -414,10 +422,14 @@ class Channel:
         self.connection.send(octets)
 
     def fill(self, queue: str, *bodies: bytes, **properties: Any) -> None:
-        """Publish to the queue; come back when the messages are in it, for any channel to see."""
+        """Publish to the queue on a confirming channel; come back when the queue has taken all in.
+
+        A passive declare would not do for that: RabbitMQ's queues answer it before publishes that wait.
+        """
+        filler = self.connection.filler()
         for body in bodies:
-            self.publish("", queue, body, **properties)
-        self.counts(queue)
+            filler.publish("", queue, body, **properties)
+            filler.expect("basic.ack", "basic.nack")
 
     def publish_refused(
         self, code: int, text: str | None, exchange: str, routing_key: str, **options: Any
@@ -492,6 +504,11 @@ class Channel:
     def wait_consumers(self, queue: str, count: int) -> None:
         """Wait until the queue has ``count`` consumers."""
         self.wait_until(lambda: self.counts(queue)[1], count, f"consumers of {queue}")
+
+    def wait_counts(self, queue: str, ready_count: int, consumer_count: int) -> None:
+        """Wait until the queue has so many ready messages and consumers."""
+        wanted = (ready_count, consumer_count)
+        self.wait_until(lambda: self.counts(queue), wanted, f"ready messages and consumers of {queue}")
 
     def wait_until(self, look: Callable[[], object], wanted: object, what: str) -> None:
         """Look again and again until ``look`` returns ``wanted``."""

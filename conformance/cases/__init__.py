@@ -26,6 +26,9 @@ SECTIONS = (
     "closing",
     "heartbeats",
     "names",
+    "ttl",
+    "expires",
+    "length_limits",
 )
 
 

@@ -133,7 +133,7 @@ def close_ends_the_consumers(session: Session) -> None:
     channel, second = session.channel(), session.channel()
     queue = session.queue(channel)
     second.consume(queue)
-    check(channel.counts(queue), (0, 1))
+    channel.wait_counts(queue, 0, 1)
     second.call("channel.close", reply_code=200)
     channel.wait_consumers(queue, 0)
 

@@ -79,7 +79,7 @@ def persistent_to_a_durable_queue_is_confirmed(session: Session) -> None:
     for _ in range(50):
         channel.publish("", queue, b"x", delivery_mode=2)
     check(set(channel.wait_confirms(50).values()), {"ack"})
-    check(channel.ready_count(queue), 50)
+    channel.wait_ready(queue, 50)
 
 
 @case()

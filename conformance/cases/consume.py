@@ -48,7 +48,7 @@ def a_tag_may_be_used_on_two_channels(session: Session) -> None:
     queue = session.queue(one)
     one.consume(queue, consumer_tag="t")
     other.consume(queue, consumer_tag="t")
-    check(one.counts(queue), (0, 2))
+    one.wait_counts(queue, 0, 2)
 
 
 @case()
@@ -58,7 +58,7 @@ def a_cancelled_tag_may_be_used_again(session: Session) -> None:
     for _ in range(2):
         channel.consume(queue, consumer_tag="t")
         channel.call("basic.cancel", consumer_tag="t")
-    check(channel.counts(queue), (0, 0))
+    channel.wait_counts(queue, 0, 0)
 
 
 @case()
@@ -66,7 +66,7 @@ def with_an_empty_queue_name_is_the_last_declared(session: Session) -> None:
     channel = session.channel()
     queue = session.queue(channel)
     channel.consume("")
-    check(channel.counts(queue), (0, 1))
+    channel.wait_counts(queue, 0, 1)
 
 
 @case()
@@ -124,7 +124,7 @@ def another_consumer_beside_an_exclusive_one_is_403(session: Session) -> None:
     channel.consume(queue, exclusive=True)
     text = f"ACCESS_REFUSED - {session.queue_text(queue)} in exclusive use"
     stranger.refused(403, text, "basic.consume", queue=queue)
-    check(channel.counts(queue), (0, 1))
+    channel.wait_counts(queue, 0, 1)
 
 
 @case()
@@ -160,7 +160,7 @@ def cancel_with_nowait_is_silent(session: Session) -> None:
     tag = channel.consume(queue)
     channel.send("basic.cancel", consumer_tag=tag, nowait=True)
     channel.expect_silence(queue)
-    check(channel.counts(queue), (0, 0))
+    channel.wait_counts(queue, 0, 0)
 
 
 @case(ref="basic.cancel")
@@ -171,7 +171,7 @@ def after_cancel_ok_nothing_is_delivered(session: Session) -> None:
     channel.call("basic.cancel", consumer_tag=tag)
     channel.publish("", queue, b"x")
     channel.expect_silence(queue)
-    check(channel.counts(queue), (1, 0))
+    channel.wait_counts(queue, 1, 0)
 
 
 @case(ref="basic.cancel")
@@ -182,7 +182,7 @@ def after_cancel_unacked_stay_unacked_and_can_be_acked(session: Session) -> None
     channel.publish("", queue, b"x")
     delivered = channel.deliver()
     channel.call("basic.cancel", consumer_tag=tag)
-    check(channel.counts(queue), (0, 0))
+    channel.wait_counts(queue, 0, 0)
     channel.ack(delivered.delivery_tag)
     channel.expect_silence(queue)
 
@@ -264,7 +264,7 @@ def a_backlog_is_delivered_in_order(session: Session) -> None:
     channel.fill(queue, *bodies)
     channel.consume(queue, no_ack=True)
     check(channel.deliveries(200), bodies)
-    check(channel.counts(queue), (0, 1))
+    channel.wait_counts(queue, 0, 1)
 
 
 @case()

@@ -83,7 +83,7 @@ def does_not_count_as_a_consumer(session: Session) -> None:
     queue = session.queue(channel)
     channel.publish("", queue, b"x")
     channel.get(queue, no_ack=False)
-    check(channel.counts(queue), (0, 0))
+    channel.wait_counts(queue, 0, 0)
 
 
 @case()

@@ -24,7 +24,7 @@ def a_consumer_gets_no_more_than_its_prefetch(session: Session) -> None:
     channel.consume(queue)
     check(channel.deliveries(3), _numbers(1, 3))
     channel.expect_silence(queue)
-    check(channel.ready_count(queue), 7)
+    channel.wait_ready(queue, 7)
 
 
 @case()

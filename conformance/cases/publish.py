@@ -1,5 +1,7 @@
 """basic.publish: what is checked, what is carried, what is refused."""
 
+from typing import Any
+
 from conformance import codec
 from conformance.case import Section, Session
 from conformance.wire import check
@@ -52,7 +54,7 @@ def the_own_user_id_is_carried(session: Session) -> None:
 def every_property_comes_through(session: Session) -> None:
     channel = session.channel()
     queue = session.queue(channel)
-    properties = {
+    properties: dict[str, Any] = {
         "content_type": "application/json",
         "content_encoding": "gzip",
         "headers": {"a": 1, "b": "two"},
@@ -85,7 +87,7 @@ def the_content_header_comes_through_octet_for_octet(session: Session) -> None:
     channel = session.channel()
     queue = session.queue(channel)
     headers = {"z": codec.Typed("s", 1), "a": codec.Typed("d", 0.1), "m": codec.Typed("f", 0.25)}
-    properties = {"headers": headers, "priority": 0, "app_id": "", "timestamp": 2**40}
+    properties: dict[str, Any] = {"headers": headers, "priority": 0, "app_id": "", "timestamp": 2**40}
     channel.publish("", queue, b"abc", **properties)
     check(channel.get(queue).header_octets, codec.encode_header(3, properties))
 

@@ -35,7 +35,7 @@ def declare_ok_counts_ready_messages_and_consumers(session: Session) -> None:
     channel.call("basic.qos", prefetch_count=1)
     channel.consume(name)
     channel.deliver()
-    check(channel.counts(name), (1, 1))
+    channel.wait_counts(name, 1, 1)
 
 
 @case()
@@ -105,7 +105,7 @@ def declare_with_nowait_is_silent(session: Session) -> None:
     name = session.queue_name()
     channel.send("queue.declare", queue=name, exclusive=True, nowait=True)
     channel.round_trip()
-    check(channel.counts(name), (0, 0))
+    channel.wait_counts(name, 0, 0)
 
 
 @case()
@@ -217,7 +217,7 @@ def an_exclusive_queue_is_locked_to_others(session: Session) -> None:
     stranger.refused(405, locked, "queue.purge", queue=name)
     stranger.refused(405, locked, "queue.delete", queue=name)
     stranger.refused(405, locked, "queue.bind", queue=name, exchange="amq.direct", routing_key=name)
-    check(channel.counts(name), (0, 0))
+    channel.wait_counts(name, 0, 0)
 
 
 @case()
@@ -298,7 +298,7 @@ def an_exclusive_queue_survives_its_channel(session: Session) -> None:
     name = session.queue(channel)
     second = session.channel()
     channel.call("channel.close", reply_code=200)
-    check(second.counts(name), (0, 0))
+    second.wait_counts(name, 0, 0)
 
 
 @case()
@@ -315,7 +315,7 @@ def an_auto_delete_queue_goes_with_its_last_consumer(session: Session) -> None:
     name = session.queue(channel, exclusive=False, auto_delete=True)
     first, second = channel.consume(name), channel.consume(name)
     channel.call("basic.cancel", consumer_tag=first)
-    check(channel.counts(name), (0, 1))
+    channel.wait_counts(name, 0, 1)
     channel.call("basic.cancel", consumer_tag=second)
     channel.refused(404, session.no_queue(name), "queue.declare", queue=name, passive=True)
 
@@ -335,7 +335,7 @@ def an_auto_delete_queue_never_consumed_stays(session: Session) -> None:
     name = session.queue(channel, auto_delete=True)
     channel.publish("", name, b"x")
     channel.get(name)
-    check(channel.counts(name), (0, 0))
+    channel.wait_counts(name, 0, 0)
 
 
 @case()
@@ -353,7 +353,7 @@ def a_shared_queue_survives_its_connection(session: Session) -> None:
 def a_transient_shared_queue_is_allowed(session: Session) -> None:
     channel = session.channel()
     name = session.queue(channel, exclusive=False)
-    check(session.stranger().counts(name), (0, 0))
+    session.stranger().wait_counts(name, 0, 0)
 
 
 @case(ref="1.4.1.1")

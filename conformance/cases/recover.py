@@ -37,7 +37,7 @@ def requeues_what_was_got(session: Session) -> None:
     channel.fill(queue, b"a", b"b")
     tag = channel.get(queue, no_ack=False).delivery_tag
     channel.call("basic.recover", requeue=True)
-    check(channel.ready_count(queue), 2)
+    channel.wait_ready(queue, 2)
     channel.refused(406, f"PRECONDITION_FAILED - unknown delivery tag {tag}", "basic.ack", delivery_tag=tag)
 
 

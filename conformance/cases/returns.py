@@ -1,5 +1,7 @@
 """Mandatory publishes that find no queue."""
 
+from typing import Any
+
 from conformance.case import Section, Session
 from conformance.wire import check
 
@@ -19,7 +21,12 @@ def a_mandatory_message_without_a_queue_comes_back(session: Session) -> None:
 @case()
 def it_comes_back_with_its_properties(session: Session) -> None:
     channel = session.channel()
-    properties = {"correlation_id": "c", "headers": {"h": 1, "s": "t"}, "delivery_mode": 2, "priority": 3}
+    properties: dict[str, Any] = {
+        "correlation_id": "c",
+        "headers": {"h": 1, "s": "t"},
+        "delivery_mode": 2,
+        "priority": 3,
+    }
     channel.publish("", session.name(".missing"), b"", mandatory=True, **properties)
     check(channel.expect("basic.return").properties, properties)
 
@@ -47,7 +54,7 @@ def a_routed_mandatory_message_does_not_come_back(session: Session) -> None:
     queue = session.queue(channel)
     channel.publish("", queue, b"x", mandatory=True)
     channel.expect_silence(queue)
-    check(channel.ready_count(queue), 1)
+    channel.wait_ready(queue, 1)
 
 
 @case()

@@ -43,7 +43,7 @@ def publishes_appear_at_commit(session: Session) -> None:
     channel, queue = _transactional(session)
     for body in (b"a", b"b"):
         channel.publish("", queue, body)
-    check(channel.ready_count(queue), 0)
+    channel.wait_ready(queue, 0)
     channel.call("tx.commit")
     check(channel.bodies(queue), [b"a", b"b"])
 
@@ -73,7 +73,7 @@ def publishes_vanish_with_the_channel(session: Session) -> None:
     channel.publish("", queue, b"a")
     channel.call("channel.close", reply_code=200)
     other = session.channel()
-    check(other.ready_count(queue), 0)
+    other.wait_ready(queue, 0)
 
 
 @case(ref="tx.commit")
@@ -84,7 +84,7 @@ def persistent_messages_are_committed(session: Session) -> None:
     for number in range(20):
         channel.publish("", queue, str(number).encode(), delivery_mode=2)
     channel.call("tx.commit")
-    check(session.stranger().ready_count(queue), 20)
+    session.stranger().wait_ready(queue, 20)
 
 
 @case(ref="tx.commit")
@@ -108,11 +108,11 @@ def acks_are_taken_back_at_rollback(session: Session) -> None:
     tag = channel.get(queue, no_ack=False).delivery_tag
     channel.ack(tag)
     channel.call("tx.rollback")
-    check(channel.ready_count(queue), 0)
+    channel.wait_ready(queue, 0)
     channel.ack(tag)
     channel.call("tx.commit")
     channel.call("channel.close", reply_code=200)
-    check(other.ready_count(queue), 0)
+    other.wait_ready(queue, 0)
 
 
 @case(ref="tx.commit")
@@ -120,7 +120,7 @@ def a_requeue_takes_effect_at_commit(session: Session) -> None:
     channel, queue = _transactional(session)
     session.channel().fill(queue, b"a")
     channel.nack(channel.get(queue, no_ack=False).delivery_tag)
-    check(channel.ready_count(queue), 0)
+    channel.wait_ready(queue, 0)
     channel.call("tx.commit")
     message = channel.get(queue)
     check((message.body, message.redelivered), (b"a", True))
@@ -133,7 +133,7 @@ def a_requeue_is_taken_back_at_rollback(session: Session) -> None:
     tag = channel.get(queue, no_ack=False).delivery_tag
     channel.nack(tag)
     channel.call("tx.rollback")
-    check(channel.ready_count(queue), 0)
+    channel.wait_ready(queue, 0)
     channel.ack(tag)
     channel.call("tx.commit")
 
