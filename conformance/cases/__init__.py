@@ -29,6 +29,15 @@ SECTIONS = (
     "ttl",
     "expires",
     "length_limits",
+    "dead_letter",
+    "priority",
+    "consumer_priority",
+    "single_active",
+    "alternate_exchange",
+    "exchange_bindings",
+    "cc_bcc",
+    "direct_reply_to",
+    "user_id",
 )
 
 

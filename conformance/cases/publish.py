@@ -35,21 +35,6 @@ def immediate_is_540(session: Session) -> None:
     channel.connection.expect_close(540, "NOT_IMPLEMENTED - immediate=true", 60, 40)
 
 
-@case(ref="RabbitMQ: validated-user-id")
-def a_user_id_of_someone_else_is_406(session: Session) -> None:
-    user = session.address.user
-    text = f"PRECONDITION_FAILED - user_id property set to 'nobody' but authenticated user was '{user}'"
-    session.channel().publish_refused(406, text, "", "k", user_id="nobody")
-
-
-@case(ref="RabbitMQ: validated-user-id")
-def the_own_user_id_is_carried(session: Session) -> None:
-    channel = session.channel()
-    queue = session.queue(channel)
-    channel.publish("", queue, b"x", user_id=session.address.user)
-    check(channel.get(queue).properties["user_id"], session.address.user)
-
-
 @case()
 def every_property_comes_through(session: Session) -> None:
     channel = session.channel()
