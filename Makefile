@@ -31,14 +31,14 @@ test: $(READY) ## Run all tests (TESTS=tests/test_config.py ARGS=-x)
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
 
 check: $(READY) ## Lint, formatting, types, direction of imports
-	$(BIN)/ruff check $(CODE)
-	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet tests/test_imports.py
 
 format: $(READY) ## Format the code, and repair what lint can repair
-	$(BIN)/ruff check --fix $(CODE)
-	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
 
 conformance: $(READY) ## Run the conformance suite against any broker (URL=amqp://...)
 	@test -n "$(URL)" || { echo "URL=amqp://user:password@host:port/vhost is needed" >&2; exit 2; }

@@ -165,7 +165,7 @@ async def drain(node: Broker, servers: list[asyncio.Server]) -> None:
 
 
 def log_recovery(store: Store) -> None:
-    """Log what came back from the data directory, and as a warning what did not."""
+    """Log what came back from the data directory, and louder what did not."""
     recovery = store.recovery
     log.info(
         "recovered",
@@ -173,11 +173,14 @@ def log_recovery(store: Store) -> None:
         messages=recovery.message_count,
         segments=recovery.segments,
         octets=recovery.octets,
-        was_stopped_in_order=recovery.clean,
+        last_end="in order" if recovery.clean else "none, or not in order",
         duration_ms=round(recovery.duration_s * 1000),
     )
     if recovery.dropped_octets:
+        # Not a loss: a batch that is not whole was never promised to anybody.
         log.warning("cut an unfinished batch off the end of the log", octets=recovery.dropped_octets)
+    for damage in recovery.damage:
+        log.error("the log is damaged, messages may be missing", damage=damage)
 
 
 def loop_factory() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
