@@ -1,7 +1,7 @@
 """A disk in memory that keeps apart what is durable and what is only in the page cache, and can fail at any call.
 
-Content is durable after fdatasync of its file, a name after dirsync of its directory. ``after_power_loss`` gives the
-disk that a machine could find when it comes back.
+Content is durable after fdatasync of its file, a name after dirsync of its directory. ``after_power_loss``
+gives a disk that the machine could find when it comes back: names get to a disk in any order.
 """
 
 import errno
@@ -11,7 +11,7 @@ from typing import Literal
 
 from storage.files import Disk
 
-Names = Literal["durable", "all"]
+Names = Literal["durable", "all", "even", "odd"]
 Content = Literal["durable", "half", "all", "zeros"]
 
 
@@ -51,6 +51,7 @@ class SimulatedDisk(Disk):
         "handles",
         "is_off",
         "locks",
+        "renames",
     )
 
     def __init__(
@@ -58,6 +59,7 @@ class SimulatedDisk(Disk):
     ) -> None:
         self.files = dict(files or {})
         self.durable_names = dict(self.files)
+        self.renames: list[list[tuple[Path, SimulatedFile | None]]] = []  # changes of names that are not durable
         self.directories = {Path("/")} | set(directories or ())
         self.handles: dict[int, Path] = {}
         self.locks: set[Path] = set()
@@ -67,10 +69,24 @@ class SimulatedDisk(Disk):
         self.is_off = False
 
     def after_power_loss(self, names: Names, content: Content) -> "SimulatedDisk":
-        found = self.durable_names if names == "durable" else self.files
+        found = dict(self.durable_names)
+        for i, changes in enumerate(self.renames):
+            if names == "all" or names == ("even", "odd")[i % 2]:
+                for path, file in changes:
+                    if file is None:
+                        found.pop(path, None)
+                    else:
+                        found[path] = file
         copies = {id(file): file.survivor(content) for file in found.values()}
         files = {path: copies[id(file)] for path, file in found.items()}
         return SimulatedDisk(files, self.directories)
+
+    def after_kill(self) -> "SimulatedDisk":
+        """The process is gone; the page cache is not."""
+        after = SimulatedDisk(self.files, self.directories)
+        after.durable_names = self.durable_names
+        after.renames = self.renames
+        return after
 
     def list(self, directory: Path) -> list[str]:
         if directory not in self.directories:
@@ -88,7 +104,8 @@ class SimulatedDisk(Disk):
 
     def create(self, path: Path) -> int:
         self._count(f"create {path.name}")
-        self.files[path] = SimulatedFile()
+        self.files[path] = file = SimulatedFile()
+        self.renames.append([(path, file)])
         return self._handle(path)
 
     def open(self, path: Path) -> int:
@@ -133,6 +150,7 @@ class SimulatedDisk(Disk):
         self._count(f"rename {source.name}")
         file = self.files.pop(source)
         self.files[target] = file
+        self.renames.append([(source, None), (target, file)])
         for fd, path in self.handles.items():
             if path == source:
                 self.handles[fd] = target
@@ -140,19 +158,22 @@ class SimulatedDisk(Disk):
     def unlink(self, path: Path) -> None:
         self._count(f"unlink {path.name}")
         self.files.pop(path, None)
+        self.renames.append([(path, None)])
 
     def dirsync(self, directory: Path) -> None:
         self._count(f"dirsync {directory.name}")
         for path in [path for path in self.durable_names if path.parent == directory]:
             del self.durable_names[path]
         self.durable_names.update({path: file for path, file in self.files.items() if path.parent == directory})
+        self.renames = [changes for changes in self.renames if changes[0][0].parent != directory]
 
     def lock(self, path: Path) -> int:
         if path in self.locks:
             raise BlockingIOError(errno.EAGAIN, "locked")
         if path not in self.files:
             self._count(f"create {path.name}")
-            self.files[path] = SimulatedFile()
+            self.files[path] = file = SimulatedFile()
+            self.renames.append([(path, file)])
         self.locks.add(path)
         return self._handle(path)
 
