@@ -34,8 +34,6 @@ class OneLineParser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
-    # Nothing that is made while starting becomes garbage; looking for it would take a tenth of the start.
-    gc.disable()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["serve"]:
         del given[0]
@@ -55,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(settings: Settings) -> int:
     """Run the broker until it is told to stop; return the exit code."""
+    # What is made while starting stays, so there is no garbage to look for; the lifecycle enables it again.
+    gc.disable()
     # Imported only now: --help needs none of it, and without the check above it could fail obscurely.
     from broker.server import lifecycle
 

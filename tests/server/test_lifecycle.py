@@ -13,12 +13,20 @@ import pika
 import pytest
 from pika.exceptions import AMQPConnectionError, ConnectionClosedByBroker
 
+from storage.errors import StorageError
 from tests.brokers import READY, STOP_S, RunningBroker, clean_environment
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
 # What the whole stop may take; nothing in it waits for a timer unless a client does not answer.
 STOP_LIMIT_S = 5.0
+
+PATCHED_START = """
+import threading
+from broker.cli import main
+from storage.errors import StorageError
+from storage.store import Store
+"""
 
 StartBroker = Callable[..., RunningBroker]
 
@@ -216,6 +224,46 @@ def test_an_idle_broker_takes_less_than_50_mib(own_broker: RunningBroker) -> Non
     status = Path(f"/proc/{own_broker.pid}/status").read_text(encoding="ascii")
     resident_kib = int(status.partition("VmRSS:")[2].split()[0])
     assert resident_kib < 50 * 1024
+
+
+def start_with(patch: str, data_dir: Path) -> subprocess.Popen[str]:
+    """Start a broker in which ``patch`` has been done to ``Store``."""
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-c", f"{PATCHED_START}\n{patch}\nraise SystemExit(main())"),
+            *("--host", "127.0.0.1", "--port", "0", "--data-dir", str(data_dir)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        env=clean_environment(),
+    )
+
+
+def test_a_signal_while_recovering_ends_at_once_with_0(tmp_path: Path) -> None:
+    endless = "Store.open = lambda *_, **__: print('recovering', flush=True) or threading.Event().wait()"
+    with start_with(endless, tmp_path) as process:
+        assert process.stdout is not None
+        assert any("recovering" in line for line in process.stdout)
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+    assert "Leveret stops before it was ready" in rest
+    assert READY not in rest
+    assert process.returncode == 0
+
+
+def test_a_failing_disk_stops_the_broker_with_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    failing = """
+opened = Store.open
+def fail_soon(*arguments, notify, on_failure, **others):
+    threading.Timer(0.1, notify, [lambda: on_failure(StorageError("no space left"))]).start()
+    return opened(*arguments, notify=notify, on_failure=on_failure, **others)
+Store.open = fail_soon"""
+    with start_with(failing, tmp_path / "data") as process:
+        assert process.stdout is not None
+        output = process.stdout.read()
+    assert "the log cannot be written, Leveret stops error='no space left'" in output
+    assert process.returncode == StorageError.exit_code
 
 
 def test_without_uvloop_it_runs_on_asyncios_loop(tmp_path: Path) -> None:
