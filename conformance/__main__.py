@@ -64,14 +64,10 @@ def _run_with_progress(broker: Broker, cases: list[Case]) -> tuple[Broker, list[
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m conformance", description="AMQP 0-9-1 cases for any broker")
     parser.add_argument("url", nargs="?", metavar="URL", help="amqp://user:password@host:port/vhost")
-    parser.add_argument(
-        "--only", action="append", default=[], metavar="SECTION", help="a section or one case's id"
-    )
+    parser.add_argument("--only", action="append", default=[], metavar="SECTION", help="a section or one case's id")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome to FILE")
     parser.add_argument("--against", metavar="URL2", help="run against a second broker and list the differences")
-    parser.add_argument(
-        "--broker", default="", metavar="KIND", help="whose expected differences hold (a guess else)"
-    )
+    parser.add_argument("--broker", default="", metavar="KIND", help="whose expected differences hold (a guess else)")
     parser.add_argument("--list", action="store_true", help="list the cases and run nothing")
     return parser
 

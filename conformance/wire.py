@@ -431,9 +431,7 @@ class Channel:
             filler.publish("", queue, body, **properties)
             filler.expect("basic.ack", "basic.nack")
 
-    def publish_refused(
-        self, code: int, text: str | None, exchange: str, routing_key: str, **options: Any
-    ) -> None:
+    def publish_refused(self, code: int, text: str | None, exchange: str, routing_key: str, **options: Any) -> None:
         """Publishing so must close this channel with this code and text, and ids 60.40."""
         self.publish(exchange, routing_key, **options)
         self.expect_close(code, text, 60, 40)

@@ -129,8 +129,7 @@ def an_internal_exchange_may_be_the_alternate(session: Session) -> None:
 def one_that_is_no_string_is_406(session: Session) -> None:
     name = session.exchange_name()
     text = (
-        "PRECONDITION_FAILED - invalid type 'signedint' for arg 'alternate-exchange' "
-        f"in {session.exchange_text(name)}"
+        f"PRECONDITION_FAILED - invalid type 'signedint' for arg 'alternate-exchange' in {session.exchange_text(name)}"
     )
     arguments = {"alternate-exchange": 5}
     session.channel().refused(406, text, "exchange.declare", exchange=name, type="direct", arguments=arguments)

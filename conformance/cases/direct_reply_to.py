@@ -172,9 +172,7 @@ def declare_of_a_dead_token_is_404(session: Session) -> None:
 def get_and_bind_on_it_are_404(session: Session) -> None:
     channel = session.channel()
     channel.refused(404, session.no_queue(QUEUE), "basic.get", queue=QUEUE)
-    channel.refused(
-        404, session.no_queue(QUEUE), "queue.bind", queue=QUEUE, exchange="amq.direct", routing_key="k"
-    )
+    channel.refused(404, session.no_queue(QUEUE), "queue.bind", queue=QUEUE, exchange="amq.direct", routing_key="k")
 
 
 @case(ref="RabbitMQ: confirms")

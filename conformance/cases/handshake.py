@@ -160,8 +160,7 @@ def a_wrong_password_is_403_to_clients_that_asked(session: Session) -> None:
     connection.send_start_ok(password="no such password")
     close = connection.zero.expect("connection.close")
     text = (
-        "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. "
-        "For details see the broker logfile."
+        "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile."
     )
     check(
         (close.reply_code, close.reply_text, close.class_id, close.method_id),

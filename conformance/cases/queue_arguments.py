@@ -45,9 +45,7 @@ def _accepts(arguments: dict[str, Any]) -> CaseFunction:
 
 for _argument, _ref in INTEGERS.items():
     _key = _argument.replace("_", "-")
-    case.add(
-        f"{_argument}_as_a_string_is_406", _refuses(_key, "1000", '"expected integer, got longstr"'), ref=_ref
-    )
+    case.add(f"{_argument}_as_a_string_is_406", _refuses(_key, "1000", '"expected integer, got longstr"'), ref=_ref)
     case.add(f"{_argument}_as_a_boolean_is_406", _refuses(_key, True, '"expected integer, got bool"'), ref=_ref)
     case.add(f"{_argument}_as_a_float_is_406", _refuses(_key, 1.5, '"expected integer, got double"'), ref=_ref)
     case.add(f"{_argument}_below_0_is_406", _refuses(_key, -1, "{value_negative,-1}"), ref=_ref)
@@ -133,9 +131,7 @@ def _of_another_type(argument: str, value: Any) -> CaseFunction:
 
 case.add("x_delivery_limit_on_a_classic_queue_is_406", _of_another_type("x-delivery-limit", 5))
 case.add("x_max_age_on_a_classic_queue_is_406", _of_another_type("x-max-age", "1h"))
-case.add(
-    "x_quorum_initial_group_size_on_a_classic_queue_is_406", _of_another_type("x-quorum-initial-group-size", 1)
-)
+case.add("x_quorum_initial_group_size_on_a_classic_queue_is_406", _of_another_type("x-quorum-initial-group-size", 1))
 case.add(
     "x_stream_max_segment_size_bytes_on_a_classic_queue_is_406",
     _of_another_type("x-stream-max-segment-size-bytes", 1000),
@@ -146,8 +142,7 @@ case.add(
 def x_dead_letter_exchange_as_a_number_is_406(session: Session) -> None:
     name = session.queue_name()
     text = (
-        "PRECONDITION_FAILED - invalid type 'signedint' for arg 'x-dead-letter-exchange' "
-        f"in {session.queue_text(name)}"
+        f"PRECONDITION_FAILED - invalid type 'signedint' for arg 'x-dead-letter-exchange' in {session.queue_text(name)}"
     )
     arguments = {"x-dead-letter-exchange": 5}
     session.channel().refused(406, text, "queue.declare", queue=name, exclusive=True, arguments=arguments)

@@ -247,9 +247,7 @@ def an_exclusive_queues_binding_is_locked_to_others(session: Session) -> None:
     stranger = session.stranger()
     stranger.call("queue.unbind", queue=name, exchange="amq.direct", routing_key="never bound")
     channel.bind(name, "amq.direct", name)
-    stranger.refused(
-        405, session.locked(name), "queue.unbind", queue=name, exchange="amq.direct", routing_key=name
-    )
+    stranger.refused(405, session.locked(name), "queue.unbind", queue=name, exchange="amq.direct", routing_key=name)
 
 
 @case()

@@ -11,9 +11,7 @@ NO_PREVIOUS = "NOT_FOUND - no previously declared queue"
 def bind_to_a_missing_exchange_is_404(session: Session) -> None:
     channel = session.channel()
     queue, exchange = session.queue(channel), session.exchange_name()
-    channel.refused(
-        404, session.no_exchange(exchange), "queue.bind", queue=queue, exchange=exchange, routing_key="k"
-    )
+    channel.refused(404, session.no_exchange(exchange), "queue.bind", queue=queue, exchange=exchange, routing_key="k")
 
 
 @case()

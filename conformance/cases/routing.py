@@ -226,10 +226,7 @@ for _name, _row in (HEADERS | WITH_X).items():
 def headers_with_a_bad_x_match_value_is_406(session: Session) -> None:
     channel = session.channel()
     queue = session.queue(channel)
-    text = (
-        'PRECONDITION_FAILED - Invalid x-match field value <<"some">>; '
-        "expected all, any, all-with-x, or any-with-x"
-    )
+    text = 'PRECONDITION_FAILED - Invalid x-match field value <<"some">>; expected all, any, all-with-x, or any-with-x'
     channel.refused(406, text, "queue.bind", queue=queue, exchange="amq.headers", arguments={"x-match": "some"})
 
 
