@@ -62,9 +62,7 @@ class Settings(BaseSettings):
     and says in plain lines what is wrong.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
     host: str = Field("*", min_length=1, description="Address to listen on; `*` is all, IPv4 and IPv6.")
     port: int = Field(5672, ge=0, le=65535, description="TCP port; 0 takes a free one and logs which.")

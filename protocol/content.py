@@ -8,7 +8,6 @@ from struct import Struct
 from typing import Final
 
 from protocol.errors import FrameError, erlang_binary
-from protocol.tables import FieldTable, decode_table
 
 HEADER_START: Final = Struct(">BHIHHQH")
 """A content header frame's fixed part: type, channel, size, class, weight, body size, property flags."""
@@ -72,8 +71,7 @@ class ContentFacts:
 
 
 _PLAIN: Final = {
-    persistent: [ContentFacts(persistent, priority) for priority in (None, *range(256))]
-    for persistent in (False, True)
+    persistent: [ContentFacts(persistent, priority) for priority in (None, *range(256))] for persistent in (False, True)
 }
 PLAIN_TRANSIENT: Final = _PLAIN[False][0]
 PLAIN_PERSISTENT: Final = _PLAIN[True][0]
@@ -247,22 +245,3 @@ def header_facts(payload: bytes) -> ContentFacts:
     if len(payload) < 14:
         raise FrameError("cannot decode content header", class_id=60, method_id=40)
     return skim(payload, 12, len(payload))
-
-
-def decode_headers(header_payload: bytes) -> FieldTable:
-    """Return the headers table of a content header, {} where there is none.
-
-    Raises FrameError (501) where a table or property cannot be read.
-    """
-    at = 14
-    try:
-        flags = int.from_bytes(header_payload[12:14])
-        if not flags & _HEADER_FLAG:
-            return {}
-        for flag in (0x8000, 0x4000):
-            if flags & flag:
-                at += 1 + header_payload[at]
-        size = int.from_bytes(header_payload[at : at + 4])
-        return decode_table(header_payload[at : at + 4 + size])
-    except IndexError:
-        raise FrameError("cannot decode content header", class_id=60, method_id=40) from None

@@ -34,9 +34,7 @@ class DeliveryWriter:
         self._frame_max = frame_max
         self._prepared: dict[Shape, tuple[bytes, bytes, bytes, bool]] = {}
 
-    def write(
-        self, out: list[bytes], shape: Shape, pieces: Sequence[bytes], first_tag: int, redelivered: bool
-    ) -> None:
+    def write(self, out: list[bytes], shape: Shape, pieces: Sequence[bytes], first_tag: int, redelivered: bool) -> None:
         """Append the frames of a run's deliveries, tags counting from ``first_tag``, to ``out``."""
         prepared = self._prepared.get(shape)
         if prepared is None:
@@ -57,9 +55,7 @@ class DeliveryWriter:
         else:
             self._write_block(out, head, lead, pieces, first_tag)
 
-    def _write_block(
-        self, out: list[bytes], head: bytes, lead: bytes, pieces: Sequence[bytes], first_tag: int
-    ) -> None:
+    def _write_block(self, out: list[bytes], head: bytes, lead: bytes, pieces: Sequence[bytes], first_tag: int) -> None:
         count, low = len(pieces), first_tag & 0xFFFF
         if count > 65536:
             self._write_block(out, head, lead, pieces[:65536], first_tag)

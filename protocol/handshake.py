@@ -283,8 +283,7 @@ class Handshake:
         if "authentication_failure_close" not in _announced(self._client_properties):
             raise ConnectionDropped(f"login of user {self.user!r} refused")
         raise LoginRefused(
-            f"Login was refused using authentication mechanism {self._mechanism}. "
-            "For details see the broker logfile."
+            f"Login was refused using authentication mechanism {self._mechanism}. For details see the broker logfile."
         )
 
     def _tune_ok(self, tune_ok: Connection.TuneOk) -> bytes:
@@ -295,9 +294,7 @@ class Handshake:
         Ref: connection.tune-ok.
         """
         offer = self._offer
-        channel_max = _agreed(
-            "channel_max", tune_ok.channel_max, 1, offer.channel_max or constants.CHANNEL_NUMBER_MAX
-        )
+        channel_max = _agreed("channel_max", tune_ok.channel_max, 1, offer.channel_max or constants.CHANNEL_NUMBER_MAX)
         frame_max = _agreed(
             "frame_max", tune_ok.frame_max, constants.FRAME_MIN_SIZE, offer.frame_max or UNLIMITED_FRAME_OCTETS
         )

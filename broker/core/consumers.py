@@ -40,6 +40,7 @@ class Consumer:
         "is_waiting",
         "no_ack",
         "prefetch",
+        "priority",
         "queue",
         "sink",
         "tag",
@@ -66,6 +67,7 @@ class Consumer:
         self.prefetch = 0 if no_ack else prefetch
         self.credit = self.prefetch or UNLIMITED
         self.arguments = arguments
+        self.priority: int = arguments.get("x-priority", 0)
         self.is_waiting = False
         self.writer = writer
 

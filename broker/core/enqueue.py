@@ -11,13 +11,18 @@ from protocol.content import Shape
 
 
 class Route:
-    """The queues that a message goes to; ``durable_ids`` are those of them that keep persistent messages."""
+    """The queues that a message goes to.
 
-    __slots__ = ("durable_ids", "queues", "topology_version")
+    ``durable_ids`` are those of them that keep persistent messages; ``may_be_refused`` says that one of them refuses
+    messages when it is full.
+    """
+
+    __slots__ = ("durable_ids", "may_be_refused", "queues", "topology_version")
 
     def __init__(self, queues: Sequence[ClassicQueue], topology_version: int) -> None:
         self.queues = tuple(queues)
         self.durable_ids = tuple(queue.id for queue in queues if queue.log is not None)
+        self.may_be_refused = any(queue.refuses_publishes for queue in queues)
         self.topology_version = topology_version
 
     def forget_deleted(self) -> None:
@@ -48,3 +53,17 @@ class Enqueuer:
         for queue in route.queues:
             queue.publish(stretch)
         return is_logged
+
+    def enqueue_or_refuse(self, route: Route, shape: Shape, piece: bytes) -> tuple[bool, bool]:
+        """Append one message to those of its queues that are not full; (went to the log, was refused by some).
+
+        RabbitMQ: Queue Length Limit, "reject-publish".
+        """
+        full = [queue for queue in route.queues if queue.is_full()]
+        if not full:
+            return self.enqueue(route, shape, [piece]), False
+        takers = [queue for queue in route.queues if queue not in full]
+        is_logged = bool(takers) and self.enqueue(Route(takers, route.topology_version), shape, [piece])
+        for queue in full:
+            queue.refuse(Stretch(shape, self.ids.take(1), [piece]))
+        return is_logged, True

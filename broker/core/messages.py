@@ -28,30 +28,49 @@ class Stretch:
     """A run of messages, or a part of one: their ids, their pieces, their shape.
 
     Never changed once made, so that queues share it; ``ids`` grows by its step, 1 in queues, more in a consumer's
-    share of a round.
+    share of a round. ``deadline_ms`` is the monotonic time at which they expire, None for never.
     """
 
-    __slots__ = ("ids", "pieces", "redelivered", "shape")
+    __slots__ = ("deadline_ms", "ids", "pieces", "redelivered", "shape")
 
-    def __init__(self, shape: Shape, ids: range, pieces: list[bytes], redelivered: bool = False) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        ids: range,
+        pieces: list[bytes],
+        redelivered: bool = False,
+        deadline_ms: int | None = None,
+    ) -> None:
         self.shape = shape
         self.ids = ids
         self.pieces = pieces
         self.redelivered = redelivered
+        self.deadline_ms = deadline_ms
 
     def part(self, start: int, stop: int, step: int = 1) -> "Stretch":
         """Return the messages at the places ``start`` to ``stop`` (counted from 0), every ``step``-th."""
         if start == 0 and step == 1 and stop >= len(self.pieces):
             return self
         ids, pieces = self.ids[start:stop:step], self.pieces[start:stop:step]
-        return Stretch(self.shape, ids, pieces, self.redelivered)
+        return Stretch(self.shape, ids, pieces, self.redelivered, self.deadline_ms)
+
+    def expiring(self, deadline_ms: int) -> "Stretch":
+        """Return the same messages, to expire at ``deadline_ms``."""
+        return Stretch(self.shape, self.ids, self.pieces, self.redelivered, deadline_ms)
+
+    def body_octets(self) -> int:
+        """Return the size of all bodies together, in octets."""
+        shape = self.shape
+        if shape.body_octets >= 0:
+            return shape.body_octets * len(self.pieces)
+        return sum(map(shape.body_octets_of, self.pieces))
 
     def returned(self) -> list["Stretch"]:
         """Return it as redelivered stretches that each hold neighbours in the queue's order."""
         if self.ids.step == 1 or len(self.pieces) == 1:
-            return [Stretch(self.shape, self.ids, self.pieces, True)]
+            return [Stretch(self.shape, self.ids, self.pieces, True, self.deadline_ms)]
         return [
-            Stretch(self.shape, range(message_id, message_id + 1), [piece], True)
+            Stretch(self.shape, range(message_id, message_id + 1), [piece], True, self.deadline_ms)
             for message_id, piece in zip(self.ids, self.pieces, strict=True)
         ]
 

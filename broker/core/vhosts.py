@@ -8,6 +8,7 @@ the owner of exclusive queues, no clock and no socket. Spec: AMQP 0-9-1, 3.1; Ra
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, cast
 
+from broker.core.addressed import REPLY_TO
 from broker.core.arguments import (
     check_equivalent_arguments,
     check_equivalent_flag,
@@ -29,6 +30,7 @@ from broker.core.exchanges.exchange import Exchange, ExchangeProperties
 from broker.core.exchanges.types import EXCHANGE_TYPES, exchange_type
 from broker.core.names import QueueNames, exchange_text, is_reserved, queue_text
 from broker.core.queues.classic import ClassicQueue
+from broker.core.queues.reply import ReplyQueue
 from broker.core.routing import find_queues, reachable
 from protocol.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 from protocol.tables import FieldTable
@@ -93,6 +95,7 @@ class VirtualHost:
         "exchanges",
         "name",
         "queues",
+        "reply_queues",
         "topology_version",
     )
 
@@ -107,7 +110,8 @@ class VirtualHost:
     ) -> None:
         self.name = name
         self.queues: dict[str, ClassicQueue] = {}
-        self.exchanges: dict[str, Exchange] = {"": DefaultExchange(name, self.queues)}
+        self.reply_queues: dict[str, ReplyQueue] = {}
+        self.exchanges: dict[str, Exchange] = {"": DefaultExchange(name, self.queues, self.reply_queues)}
         self.topology_version = 1
         self._make_queue = make_queue
         self._next_queue_id = next_queue_id
@@ -143,9 +147,7 @@ class VirtualHost:
             return cast(list[ClassicQueue], matched)
         return find_queues(self.exchanges, exchange, (routing_key,), headers)
 
-    def route_keys(
-        self, exchange: Exchange, routing_keys: list[str], headers: FieldTable | None
-    ) -> list[ClassicQueue]:
+    def route_keys(self, exchange: Exchange, routing_keys: list[str], headers: FieldTable | None) -> list[ClassicQueue]:
         """As ``route``, for a message with several keys. RabbitMQ: Sender-selected Distribution."""
         return find_queues(self.exchanges, exchange, routing_keys, headers)
 
@@ -261,6 +263,7 @@ class VirtualHost:
         queue = self.queues.get(name)
         if queue is not None:
             self._check_equivalent_queue(queue, owner if exclusive else None, durable, auto_delete, arguments)
+            queue.use()
             return queue
         if is_reserved(name):
             raise AccessRefused(f"queue name '{name}' contains reserved prefix 'amq.*'")
@@ -309,9 +312,27 @@ class VirtualHost:
             raise PreconditionFailed(f"{queue_text(name, self.name)} not empty")
         return self._remove_queue(queue)
 
+    def add_reply_queue(self, reply_queue: ReplyQueue) -> None:
+        """Let replies find a direct reply-to consumer. RabbitMQ: Direct Reply-to."""
+        self.reply_queues[reply_queue.name] = reply_queue
+
+    def has_replies(self, name: str) -> bool:
+        """Whether ``name`` is the pseudo-queue of direct reply-to, or leads to a consumer of it."""
+        return name == REPLY_TO or name in self.reply_queues
+
+    def remove_reply_queue(self, reply_queue: ReplyQueue) -> None:
+        """Let replies find it no more; routes that were kept are of no use then."""
+        del self.reply_queues[reply_queue.name]
+        self.topology_version += 1
+
     def queue_unused(self, queue: ClassicQueue) -> None:
         """Delete ``queue``, whose last consumer went, if it is to do so. Ref: queue.declare, "auto-delete"."""
         if queue.auto_delete and self.queues.get(queue.name) is queue:
+            self._remove_queue(queue)
+
+    def expire_queue(self, queue: ClassicQueue) -> None:
+        """Delete ``queue``, which nobody has used for long enough. RabbitMQ: Queue TTL."""
+        if self.queues.get(queue.name) is queue:
             self._remove_queue(queue)
 
     def delete_exclusive(self, owner: object) -> None:

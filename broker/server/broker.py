@@ -11,15 +11,21 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
+import structlog
+
 from broker.config import Settings
+from broker.core.dead_letters import DeadLetters
 from broker.core.enqueue import Enqueuer
 from broker.core.messages import MessageIds, Stretch, decode_envelope
 from broker.core.names import QueueNames
 from broker.core.queues.classic import ClassicQueue
+from broker.core.queues.context import QueueContext
 from broker.core.vhosts import VirtualHost
 from broker.server.clock import Clock
 from protocol.handshake import Handshake, Offer
 from storage.store import Store
+
+log = structlog.get_logger("leveret.broker")
 
 if TYPE_CHECKING:
     from broker.server.channel import Channel
@@ -52,7 +58,10 @@ class Broker:
         self.touched: list[ClassicQueue] = []
         self.confirming: list[Channel] = []
         self.unwritten: list[Connection] = []
+        self.queue_context = QueueContext(store, clock, self.touched, self._dead_letter, self._expire_queue)
         self.enqueuer = Enqueuer(MessageIds(store.recovery.next_message_id), store)
+        self.dead_letters = DeadLetters(self.vhosts, self.enqueuer, clock)
+        clock.after_calls = self.finish_read
         self._paused: list[Connection] = []
         self._is_finish_scheduled = False
         self._unconnected: asyncio.Future[None] | None = None
@@ -69,12 +78,13 @@ class Broker:
         name = self.settings.default_vhost
         vhost = VirtualHost(
             name,
-            make_queue={"classic": partial(ClassicQueue, log=self.store, touched=self.touched)},
+            make_queue={"classic": partial(ClassicQueue, context=self.queue_context)},
             next_queue_id=lambda: next(self._queue_ids),
             queue_names=QueueNames(self.random),
             define=self.store.define,
         )
-        vhost.restore(recovery.definitions)
+        for what in vhost.restore(recovery.definitions):
+            log.warning("a definition could not be restored", what=what)
         self.vhosts[name] = vhost
         queues = {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.queues.values()}
         self._queue_ids = count(max(recovery.next_queue_id, *(queue_id + 1 for queue_id in queues), 1))
@@ -83,7 +93,7 @@ class Broker:
             shape = decode_envelope(run.envelope, run.pieces[0])
             for queue_id, is_redelivered in run.queues.items():
                 if queue_id in queues:
-                    queues[queue_id].restore(Stretch(shape, run.ids, run.pieces, is_redelivered))
+                    queues[queue_id].restore(Stretch(shape, run.ids, run.pieces, is_redelivered), 0)
                 else:
                     unknown.add(queue_id)
         recovery.messages.clear()
@@ -120,6 +130,14 @@ class Broker:
         self.connections.discard(connection)
         if not self.connections and self._unconnected is not None and not self._unconnected.done():
             self._unconnected.set_result(None)
+
+    # What queues ask for
+
+    def _dead_letter(self, queue: ClassicQueue, stretch: Stretch, reason: str) -> None:
+        self.dead_letters.dead_letter(queue, stretch, reason)
+
+    def _expire_queue(self, queue: ClassicQueue) -> None:
+        self.vhosts[queue.vhost_name].expire_queue(queue)
 
     # The end of a read
 

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING
 from pamqp import commands
 from pamqp.base import Frame
 
+from broker.core.addressed import REPLY_TO, Addressed
 from broker.core.consumers import UNLIMITED, Consumer
 from broker.core.enqueue import Route
+from broker.core.exchanges.exchange import Exchange
 from broker.core.messages import Stretch
-from broker.core.names import ConsumerTags
+from broker.core.names import ConsumerTags, ServerNames
 from broker.core.publish_checks import check_content
 from broker.core.queues.classic import ClassicQueue
+from broker.core.queues.reply import ReplyQueue
 from broker.core.unacked import Delivery, Unacked
 from broker.server.transaction import Transaction
 from protocol import delivery
-from protocol.content import PublishMethod, Shape, decode_headers
+from protocol.content import PublishMethod, Shape
 from protocol.errors import NotImplementedFault, PreconditionFailed
 from protocol.frames import Ack, OversizeContent, PublishRun
 from protocol.methods import encode_method
@@ -54,6 +57,7 @@ class Channel:
         "last_queue",
         "number",
         "prefetch",
+        "reply_queue",
         "shared_credit",
         "transaction",
         "unacked",
@@ -73,12 +77,13 @@ class Channel:
         self.is_closing = False
         self.is_confirming = False
         self.transaction: Transaction | None = None
+        self.reply_queue: ReplyQueue | None = None
         self._next_tag = 1
         self._routes: dict[PublishMethod, Route] = {}
         self._held: list[tuple[int, bytes]] = []
         self._awaited_ticket = 0
         self._published_count = 0
-        self._confirms: deque[tuple[int, int]] = deque()
+        self._confirms: deque[tuple[int, int, bool]] = deque()
         self._settled_upto = 0
         self._unsent_confirms = 0
 
@@ -87,32 +92,45 @@ class Channel:
     def publish(self, run: PublishRun) -> None:
         """Route a run of messages and append it to its queues. Ref: basic.publish."""
         publish, shape, pieces = run.publish, run.shape, run.pieces
-        if not shape.facts.is_plain:
-            check_content(shape.facts, self.connection.user)
+        facts = shape.facts
+        if not facts.is_plain:
+            check_content(facts, self.connection.user)
+            if facts.has_carbon or facts.reply_to is not None:
+                self._publish_by_headers(run)
+                return
         route = self._routes.get(publish)
         vhost = self.connection.vhost
         if route is None or route.topology_version != vhost.topology_version:
-            if publish.immediate:
-                raise NotImplementedFault("immediate=true")
-            exchange = vhost.exchange_to_publish(publish.exchange)
+            exchange = self._exchange_to_publish(publish)
             if vhost.route_depends_on_headers(exchange):
                 self._publish_by_headers(run)
                 return
-            route = self._cache(
-                publish, Route(vhost.route(exchange, publish.routing_key, None), vhost.topology_version)
-            )
+            queues = vhost.route(exchange, publish.routing_key, None)
+            route = self._cache(publish, Route(queues, vhost.topology_version))
         self._enqueue(publish, route, shape, pieces)
 
     def _publish_by_headers(self, run: PublishRun) -> None:
-        """Publish messages whose headers decide their route: each by itself, unless the run has one header."""
+        """Publish messages whose headers matter: each by itself, unless the run has one header.
+
+        RabbitMQ: Sender-selected Distribution, Direct Reply-to.
+        """
         publish, shape = run.publish, run.shape
         vhost = self.connection.vhost
-        exchange = vhost.exchanges[publish.exchange]
-        groups = [run.pieces] if shape.lead else [[piece] for piece in run.pieces]
-        for pieces in groups:
-            headers = decode_headers(shape.header_payload(pieces[0]))
-            queues = vhost.route(exchange, publish.routing_key, headers)
-            self._enqueue(publish, Route(queues, vhost.topology_version), shape, pieces)
+        exchange = self._exchange_to_publish(publish)
+        if shape.facts.reply_to == REPLY_TO and self.reply_queue is None:
+            raise PreconditionFailed("fast reply consumer does not exist")
+        for pieces in [run.pieces] if shape.lead else [[piece] for piece in run.pieces]:
+            addressed = Addressed(shape, pieces, publish.routing_key)
+            if shape.facts.reply_to == REPLY_TO and self.reply_queue is not None:
+                addressed.replace_reply_to(self.reply_queue.name)
+            queues = vhost.route_keys(exchange, addressed.routing_keys, addressed.headers)
+            self._enqueue(publish, Route(queues, vhost.topology_version), addressed.shape, addressed.pieces)
+
+    def _exchange_to_publish(self, publish: PublishMethod) -> Exchange:
+        """Raises NotImplementedFault (540) for immediate, NotFound (404), AccessRefused (403)."""
+        if publish.immediate:
+            raise NotImplementedFault("immediate=true")
+        return self.connection.vhost.exchange_to_publish(publish.exchange)
 
     def _cache(self, publish: PublishMethod, route: Route) -> Route:
         if len(self._routes) >= CACHED_ROUTES:
@@ -123,6 +141,13 @@ class Channel:
     def _enqueue(self, publish: PublishMethod, route: Route, shape: Shape, pieces: list[bytes]) -> None:
         if self.transaction is not None:
             self.transaction.publish(publish, route, shape, pieces)
+            return
+        if route.may_be_refused:
+            for piece in pieces:
+                is_logged, is_refused = self.broker.enqueuer.enqueue_or_refuse(route, shape, piece)
+                if self.is_confirming:
+                    self._published_count += 1
+                    self._expect_confirm(is_logged, is_refused)
             return
         is_logged = self.enqueue_now(publish, route, shape, pieces)
         if self.is_confirming:
@@ -136,7 +161,7 @@ class Channel:
         if publish.mandatory:
             frame_max = self.connection.frame_max
             for piece in pieces:
-                self.connection.send(delivery.returned(shape, piece, self.number, frame_max, *NO_ROUTE))
+                self.send(delivery.returned(shape, piece, self.number, frame_max, *NO_ROUTE))
         return False
 
     def refuse_oversize(self, content: OversizeContent) -> None:
@@ -147,18 +172,28 @@ class Channel:
 
     # Confirms
 
-    def _expect_confirm(self, is_logged: bool) -> None:
-        """Confirm what was published so far once it is safe: at the end of this read, or after the sync."""
-        if is_logged:
-            ticket = self._await_log()
-            if self._confirms and self._confirms[-1][1] == ticket:
-                self._confirms.pop()
-            self._confirms.append((self._published_count, ticket))
-        elif self._confirms:
-            ticket = self._confirms.pop()[1]
-            self._confirms.append((self._published_count, ticket))
+    def _expect_confirm(self, is_logged: bool, is_refused: bool = False) -> None:
+        """Confirm what was published so far once it is safe: at the end of this read, or after the sync.
+
+        What a full queue refused is nacked, in its turn.
+        """
+        confirms = self._confirms
+        if is_logged or confirms:
+            ticket = self._await_log() if is_logged else confirms[-1][1]
+            if confirms and confirms[-1][1:] == (ticket, is_refused):
+                confirms.pop()
+            confirms.append((self._published_count, ticket, is_refused))
+        elif is_refused:
+            self._refuse_upto(self._published_count)
         else:
             self._confirm_upto(self._published_count)
+
+    def _refuse_upto(self, tag: int) -> None:
+        """Send a nack for all publishes up to ``tag`` that have no answer, after the acks that are due."""
+        self.send_confirms()
+        count = tag - self._settled_upto
+        self._settled_upto = tag
+        self.connection.send(delivery.refuse(self.number, tag, count > 1))
 
     def _confirm_upto(self, tag: int) -> None:
         if self._unsent_confirms == 0:
@@ -185,11 +220,12 @@ class Channel:
     def _durable(self, ticket: int) -> None:
         """All that was appended up to ``ticket`` is on disk."""
         confirms = self._confirms
-        upto = 0
         while confirms and confirms[0][1] <= ticket:
-            upto = confirms.popleft()[0]
-        if upto:
-            self._confirm_upto(upto)
+            upto, _, is_refused = confirms.popleft()
+            if is_refused:
+                self._refuse_upto(upto)
+            else:
+                self._confirm_upto(upto)
         if self._held:
             self._release(ticket)
 
@@ -302,7 +338,7 @@ class Channel:
         elif requeue:
             self.requeue(taken)
         else:
-            self.settle(taken)
+            self.discard(taken)
         if unknown is not None:
             raise PreconditionFailed(f"unknown delivery tag {unknown}")
 
@@ -316,8 +352,14 @@ class Channel:
             return [], ack.first_tag
         return self.unacked.take_up_to(ack.first_tag), None
 
+    def discard(self, deliveries: list[Delivery]) -> None:
+        """Let messages die that were rejected for good."""
+        for item in deliveries:
+            item.queue.reject(item.stretch)
+        self._return_credit(deliveries)
+
     def settle(self, deliveries: list[Delivery]) -> None:
-        """Forget messages that were acked, or rejected for good."""
+        """Forget messages that were acked."""
         for item in deliveries:
             item.queue.settle(item.stretch)
         self._return_credit(deliveries)
@@ -345,6 +387,17 @@ class Channel:
         self.consumers[consumer.tag] = consumer
         consumer.queue.subscribe(consumer)
 
+    def consume_replies(self, tag: str) -> None:
+        """Add the channel's direct reply-to consumer. RabbitMQ: Direct Reply-to."""
+        connection, broker = self.connection, self.broker
+        name = ServerNames(REPLY_TO + ".", broker.random).new()
+        queue = ReplyQueue(name, connection.vhost.name, broker.queue_context)
+        writer = delivery.DeliveryWriter(self.number, tag, connection.frame_max)
+        consumer = Consumer(tag, queue, self, no_ack=True, exclusive=False, prefetch=0, arguments={}, writer=writer)
+        queue.consumer = self.consumers[tag] = consumer
+        self.reply_queue = queue
+        connection.vhost.add_reply_queue(queue)
+
     def cancel(self, tag: str) -> None:
         """End the consumer with ``tag``, if there is one; its unacked deliveries stay open. Ref: basic.cancel."""
         consumer = self.consumers.pop(tag, None)
@@ -353,6 +406,10 @@ class Channel:
 
     def _leave(self, consumer: Consumer) -> None:
         queue = consumer.queue
+        if isinstance(queue, ReplyQueue):
+            self.connection.vhost.remove_reply_queue(queue)
+            queue.consumer = self.reply_queue = None
+            return
         queue.unsubscribe(consumer)
         if queue.auto_delete and not queue.consumers and not queue.is_deleted:
             self.connection.vhost.queue_unused(queue)

@@ -44,8 +44,12 @@ class Timer:
             callback()
 
 
+def _nothing() -> None:
+    """What is done after due calls, until somebody says otherwise."""
+
+
 class Clock:
-    """Time and timers on an asyncio loop. Times are whole milliseconds."""
+    """Time and timers on an asyncio loop. Times are whole milliseconds. ``after_calls`` is called after due calls."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self._loop = loop
@@ -55,6 +59,7 @@ class Clock:
         self._wake_up: asyncio.TimerHandle | None = None
         self._wake_up_ms = 0
         self._running_ms: int | None = None
+        self.after_calls: Callable[[], object] = _nothing
 
     def monotonic_ms(self) -> int:
         """Return the time since some fixed moment; it never goes back. For all intervals."""
@@ -92,6 +97,7 @@ class Clock:
         finally:
             self._running_ms = None
             self._arm()
+            self.after_calls()
 
     def count_cancelled(self) -> None:
         """Note one more cancelled timer, and sweep the heap when most of what is in it has been cancelled."""

@@ -17,7 +17,7 @@ from broker.core.vhosts import VirtualHost
 from broker.server.broker import Broker
 from broker.server.channel import Channel
 from broker.server.clock import Timer
-from broker.server.handlers import METHOD_HANDLERS
+from broker.server.handlers.table import METHOD_HANDLERS
 from broker.server.heartbeat import Heartbeat
 from protocol.constants import PROTOCOL_HEADER_OCTETS
 from protocol.errors import (
@@ -193,9 +193,7 @@ class Connection(asyncio.Protocol):
         """Drop content and acks for a closing channel; for one that is not open they are an error."""
         if channel is None:
             class_id, method_id = _ids_of_event(event)
-            detail = (
-                "expected 'channel.open'" if event.channel else "unexpected method in connection state running"
-            )
+            detail = "expected 'channel.open'" if event.channel else "unexpected method in connection state running"
             raise ChannelFault(detail, class_id=class_id, method_id=method_id)
 
     def _handle_method(self, event: MethodFrame, channel: Channel | None) -> None:

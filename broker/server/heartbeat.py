@@ -23,9 +23,7 @@ class Heartbeat:
         "has_sent",
     )
 
-    def __init__(
-        self, clock: Clock, interval_s: int, send: Callable[[], None], drop: Callable[[str], None]
-    ) -> None:
+    def __init__(self, clock: Clock, interval_s: int, send: Callable[[], None], drop: Callable[[str], None]) -> None:
         self._clock = clock
         self._interval_ms = interval_s * 1000
         self._send = send

@@ -47,6 +47,8 @@ class Transaction:
         for disposition, deliveries in self._settlements:
             if disposition == "requeue":
                 channel.requeue(deliveries)
+            elif disposition == "reject":
+                channel.discard(deliveries)
             else:
                 channel.settle(deliveries)
                 is_logged |= any(item.queue.log is not None for item in deliveries)

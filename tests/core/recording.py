@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from broker.core.consumers import UNLIMITED, Consumer
 from broker.core.messages import Stretch
 from broker.core.queues.classic import ClassicQueue
+from broker.core.queues.context import QueueContext
+from broker.server.clock import Clock, ManualClock
 from protocol.content import PLAIN_PERSISTENT, PLAIN_TRANSIENT, Shape, address_of
 
 TRANSIENT_SHAPE = Shape("", "q", address_of("", "q"), 1, 131072, PLAIN_TRANSIENT)
@@ -57,6 +59,10 @@ class RecordingLog:
         self.deleted.append(queue_id)
 
 
+def new_context(log: RecordingLog, clock: Clock | None = None) -> QueueContext:
+    return QueueContext(log, clock or ManualClock(), [], lambda *death: None, lambda queue: None)
+
+
 def new_queue(log: RecordingLog | None = None) -> ClassicQueue:
     return ClassicQueue(
         "q",
@@ -66,8 +72,7 @@ def new_queue(log: RecordingLog | None = None) -> ClassicQueue:
         exclusive_owner=None,
         auto_delete=False,
         arguments={},
-        log=log,
-        touched=[],
+        context=new_context(log or RecordingLog()),
     )
 
 

@@ -40,9 +40,7 @@ def test_arguments_are_part_of_the_identity(one: FieldTable, other: FieldTable, 
     assert (arguments_identity(one) == arguments_identity(other)) == are_equal
 
 
-@pytest.mark.parametrize(
-    ("key", "arguments"), [("other", {"a": 1}), ("k", {}), ("k", {"a": 2}), ("k", {"a": Byte(1)})]
-)
+@pytest.mark.parametrize(("key", "arguments"), [("other", {"a": 1}), ("k", {}), ("k", {"a": 2}), ("k", {"a": Byte(1)})])
 def test_unbind_removes_only_what_agrees(key: str, arguments: FieldTable) -> None:
     vhost = new_vhost()
     new_queue(vhost, "q")

@@ -9,9 +9,7 @@ from tests.core.topology import bind, new_exchange, new_queue, new_vhost, routed
 
 KEYS = st.sampled_from(["", "a", "b", "a.b", "A", "*", "#", "é"])
 QUEUES = ["q0", "q1", "q2"]
-BINDS = st.lists(
-    st.tuples(st.sampled_from(["bind", "unbind"]), st.sampled_from(QUEUES), KEYS, st.sampled_from([0, 1]))
-)
+BINDS = st.lists(st.tuples(st.sampled_from(["bind", "unbind"]), st.sampled_from(QUEUES), KEYS, st.sampled_from([0, 1])))
 
 
 @given(BINDS)

@@ -39,9 +39,7 @@ def fits(arguments: FieldTable, headers: FieldTable) -> bool:
         for name, value in arguments.items()
         if name != "x-match" and (kind.endswith("with-x") or not name.startswith("x-"))
     }
-    met = [
-        name in headers and (value is None or same_value(value, headers[name])) for name, value in asked.items()
-    ]
+    met = [name in headers and (value is None or same_value(value, headers[name])) for name, value in asked.items()]
     return any(met) if kind.startswith("any") else all(met)
 
 
@@ -138,9 +136,7 @@ def test_headers_routes_as_the_slow_matcher(
 
 
 @given(st.lists(st.tuples(X_MATCHES, TABLES), max_size=8), TABLES)
-def test_headers_forgets_what_was_unbound(
-    bindings: list[tuple[str | None, FieldTable]], headers: FieldTable
-) -> None:
+def test_headers_forgets_what_was_unbound(bindings: list[tuple[str | None, FieldTable]], headers: FieldTable) -> None:
     vhost = new_vhost()
     for number, (kind, criteria) in enumerate(bindings):
         new_queue(vhost, f"q{number}")

@@ -23,9 +23,7 @@ def test_names_repeat_with_the_seed() -> None:
     assert QueueNames(Random(5)).new() == QueueNames(Random(5)).new()
 
 
-@pytest.mark.parametrize(
-    ("sent", "kept"), [("a\r\nb", "ab"), ("\n", ""), ("a b\t|é\x00", "a b\t|é\x00"), ("", "")]
-)
+@pytest.mark.parametrize(("sent", "kept"), [("a\r\nb", "ab"), ("\n", ""), ("a b\t|é\x00", "a b\t|é\x00"), ("", "")])
 def test_line_breaks_are_stripped_and_nothing_else(sent: str, kept: str) -> None:
     assert stripped(sent) == kept
 

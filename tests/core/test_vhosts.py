@@ -59,9 +59,7 @@ def test_passive_declare_looks_at_existence_alone() -> None:
     vhost = new_vhost()
     exchange = new_exchange(vhost, "x")
     assert vhost.declare_exchange("x", "zork", passive=True, durable=True, arguments={"a": 1}) is exchange
-    refused(
-        NotFound, "no exchange 'y' in vhost '/'", vhost.declare_exchange, "y", "direct", passive=True, arguments={}
-    )
+    refused(NotFound, "no exchange 'y' in vhost '/'", vhost.declare_exchange, "y", "direct", passive=True, arguments={})
 
 
 @pytest.mark.parametrize("passive", [True, False])
@@ -83,9 +81,7 @@ def test_reserved_exchange_name_is_refused_but_for_an_identical_redeclare() -> N
     assert new_exchange(vhost, "amq.direct", "direct", durable=True) is vhost.exchanges["amq.direct"]
 
 
-@pytest.mark.parametrize(
-    ("value", "kind"), [(SignedInt(5), "signedint"), (None, "void"), (bytearray(b"a"), "binary")]
-)
+@pytest.mark.parametrize(("value", "kind"), [(SignedInt(5), "signedint"), (None, "void"), (bytearray(b"a"), "binary")])
 def test_alternate_exchange_must_be_a_string(value: object, kind: str) -> None:
     vhost = new_vhost()
     text = f"invalid type '{kind}' for arg 'alternate-exchange' in exchange 'x' in vhost '/'"

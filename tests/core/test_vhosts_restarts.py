@@ -59,9 +59,7 @@ def described(vhost: VirtualHost) -> object:
         if exchange.durable
     }
     queues = {
-        queue.name: (queue.id, queue.auto_delete, queue.arguments)
-        for queue in vhost.queues.values()
-        if queue.durable
+        queue.name: (queue.id, queue.auto_delete, queue.arguments) for queue in vhost.queues.values() if queue.durable
     }
     bindings = {
         (exchange.name, binding.destination_kind, binding.destination.name, *binding.identity[1:])
@@ -90,9 +88,7 @@ def test_what_is_durable_comes_back() -> None:
     assert routed(again, "amq.fanout", "a.b") == ["q"]
     assert routed(again, "x", "a.b") == ["q"]
     assert again.topology_version > version
-    text = (
-        "inequivalent arg 'x-message-ttl' for queue 'q' in vhost '/': received none but current is the value '5'"
-    )
+    text = "inequivalent arg 'x-message-ttl' for queue 'q' in vhost '/': received none but current is the value '5'"
     with pytest.raises(PreconditionFailed) as raised:
         declare(again, "q", durable=True, auto_delete=True)
     assert raised.value.detail == f"{text} of type 'signedint'"

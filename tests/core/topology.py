@@ -16,6 +16,7 @@ from broker.core.vhosts import VirtualHost
 from protocol.errors import AmqpError
 from protocol.tables import FieldTable
 from storage.definitions import Definition, JsonValue
+from tests.core.recording import RecordingLog, new_context
 
 OWNER = object()
 """The connection that most tests act for."""
@@ -42,7 +43,7 @@ class Journal:
 def new_vhost(journal: Journal | None = None, name: str = "/", first_queue_id: int = 1) -> VirtualHost:
     return VirtualHost(
         name,
-        make_queue={"classic": partial(ClassicQueue, log=None, touched=[])},
+        make_queue={"classic": partial(ClassicQueue, context=new_context(RecordingLog()))},
         next_queue_id=count(first_queue_id).__next__,
         queue_names=QueueNames(Random(7)),
         define=(journal or Journal()).define,
@@ -57,15 +58,11 @@ def new_exchange(vhost: VirtualHost, name: str, kind: str = "direct", **properti
     return vhost.declare_exchange(name, kind, arguments={}, **properties)
 
 
-def bind(
-    vhost: VirtualHost, queue: str, exchange: str, key: str = "", arguments: FieldTable | None = None
-) -> None:
+def bind(vhost: VirtualHost, queue: str, exchange: str, key: str = "", arguments: FieldTable | None = None) -> None:
     vhost.bind_queue(queue, exchange, key, arguments or {}, owner=OWNER)
 
 
-def unbind(
-    vhost: VirtualHost, queue: str, exchange: str, key: str = "", arguments: FieldTable | None = None
-) -> None:
+def unbind(vhost: VirtualHost, queue: str, exchange: str, key: str = "", arguments: FieldTable | None = None) -> None:
     vhost.unbind_queue(queue, exchange, key, arguments or {}, owner=OWNER)
 
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.content import decode_headers, header_facts
+from protocol.content import header_facts
 from protocol.delivery import DeliveryWriter, confirm, get_ok, refuse, returned
 from protocol.errors import FrameError
 from protocol.frames import FrameReader, PublishRun
+from protocol.headers import decode_headers
 from tests.protocol.octets import PERSISTENT, PLAIN, content_frames, frame, message, short
 
 

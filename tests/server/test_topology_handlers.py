@@ -10,8 +10,8 @@ from broker.core.consumers import Consumer
 from broker.core.messages import Stretch
 from broker.core.vhosts import VirtualHost
 from broker.server.channel import Channel
-from broker.server.handlers import METHOD_HANDLERS
 from broker.server.handlers.queue import named_queue
+from broker.server.handlers.table import METHOD_HANDLERS
 from protocol.errors import NotFound
 from protocol.methods import build
 from tests.core.topology import new_vhost, routed

@@ -44,14 +44,17 @@ class DefaultExchange(Exchange):
     """Routes to the queue that is named as the routing key. Has no bindings: it looks at the queues themselves."""
 
     type_name = "direct"
-    __slots__ = ("_queues",)
+    __slots__ = ("_queues", "_reply_queues")
 
-    def __init__(self, vhost_name: str, queues: Mapping[str, "ClassicQueue"]) -> None:
+    def __init__(
+        self, vhost_name: str, queues: Mapping[str, "ClassicQueue"], reply_queues: Mapping[str, "ClassicQueue"]
+    ) -> None:
         super().__init__("", vhost_name, ExchangeProperties(durable=True))
         self._queues = queues
+        self._reply_queues = reply_queues
 
     def match(self, routing_key: str, headers: FieldTable | None) -> list[Destination]:
-        queue = self._queues.get(routing_key)
+        queue = self._queues.get(routing_key) or self._reply_queues.get(routing_key)
         return [] if queue is None else [queue]
 
     def add(self, binding: Binding) -> None:

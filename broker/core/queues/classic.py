@@ -5,49 +5,44 @@ settled or requeued. It knows the log, where it is durable; it knows no octets, 
 RabbitMQ: Classic Queues; spec: AMQP 0-9-1, 3.1.4.
 """
 
-from bisect import bisect_left
-from collections import deque
 from typing import Any
 
 from broker.core.consumers import Consumer
-from broker.core.messages import MessageLog, Stretch
+from broker.core.messages import Stretch
+from broker.core.queues.backlog import Backlog
+from broker.core.queues.context import QueueContext
+from broker.core.queues.enforcement import Enforcement
+from broker.core.queues.line import ConsumerLine
+from broker.core.queues.priority import PriorityBacklog
+from broker.core.queues.rules import NO_RULES, QueueRules, rules_of
 
 DRAIN_LIMIT = 16384
 """Messages that one drain delivers at most, so that other queues and connections get their turn."""
 
 
-def _first_id(stretch: Stretch) -> int:
-    return stretch.ids.start
-
-
 class ClassicQueue:
-    """Ready messages by id, consumers in the order of their subscription.
+    """Ready messages in ``backlog``, consumers in ``line``, and rules, if it has any, in ``enforcement``.
 
-    What was never delivered stands in ``_ready``; what came back stands in ``_returned``, by id. Messages are
-    delivered from the lowest id on, so all that came back is older than all that never left. ``touched`` is the
-    list that a queue puts itself on when it should be drained.
+    ``log`` is None where nothing is to be kept. ``message_count`` counts ready messages.
     """
 
     __slots__ = (
-        "_active",
         "_delivered_upto",
         "_is_delivery_unlogged",
-        "_ready",
-        "_ready_at",
-        "_returned",
         "arguments",
         "auto_delete",
-        "consumers",
+        "backlog",
+        "context",
         "durable",
+        "enforcement",
         "exclusive_owner",
-        "had_consumer",
         "id",
         "is_deleted",
         "is_touched",
+        "line",
         "log",
         "message_count",
         "name",
-        "touched",
         "unacked_count",
         "vhost_name",
     )
@@ -62,8 +57,7 @@ class ClassicQueue:
         exclusive_owner: object | None,
         auto_delete: bool,
         arguments: dict[str, Any],
-        log: MessageLog | None,
-        touched: list["ClassicQueue"],
+        context: QueueContext,
     ) -> None:
         self.name = name
         self.vhost_name = vhost_name
@@ -72,104 +66,163 @@ class ClassicQueue:
         self.exclusive_owner = exclusive_owner
         self.auto_delete = auto_delete
         self.arguments = arguments
-        self.log = log if durable else None
-        self.touched = touched
+        self.context = context
+        self.log = context.log if durable else None
         self.is_touched = False
         self.is_deleted = False
-        self.had_consumer = False
         self.message_count = 0
         self.unacked_count = 0
-        self.consumers: dict[Consumer, None] = {}
-        self._active: deque[Consumer] = deque()
-        self._ready: deque[Stretch] = deque()
-        self._ready_at = 0
-        self._returned: list[Stretch] = []
+        highest = arguments.get("x-max-priority")
+        self.backlog: Backlog | PriorityBacklog = PriorityBacklog(highest) if highest else Backlog()
+        self.line = ConsumerLine(is_single=bool(arguments.get("x-single-active-consumer")))
+        self.enforcement: Enforcement | None = None
         self._delivered_upto = 0
         self._is_delivery_unlogged = False
+        self.set_rules(rules_of(arguments))
+
+    @property
+    def consumers(self) -> dict[Consumer, None]:
+        """Its consumers, in the order of subscription."""
+        return self.line.consumers
 
     @property
     def consumer_count(self) -> int:
         """How many consumers it has, those without credit included."""
-        return len(self.consumers)
+        return len(self.line.consumers)
 
-    @property
-    def has_exclusive_consumer(self) -> bool:
-        """Whether one consumer has it for itself."""
-        return any(consumer.exclusive for consumer in self.consumers)
+    def set_rules(self, rules: QueueRules) -> None:
+        """Keep other rules from now on. A queue without rules pays nothing for them."""
+        if self.enforcement is not None or rules != NO_RULES:
+            self._enforce().change(rules)
+
+    def _enforce(self) -> Enforcement:
+        """Return its enforcement, made now if it had none."""
+        if self.enforcement is None:
+            context = self.context
+            self.enforcement = Enforcement(self, NO_RULES, context.clock, context.dead_letter, context.expire_queue)
+        return self.enforcement
 
     # In
 
     def publish(self, stretch: Stretch) -> None:
         """Append ``stretch``, whose ids are higher than all before. What is durable is in the log already."""
-        self._ready.append(stretch)
+        if self.enforcement is not None or stretch.shape.facts.expiration is not None:
+            stretch = self._enforce().admit(stretch)
+        self.backlog.append(stretch)
         self.message_count += len(stretch.pieces)
         if not self.is_touched:
             self.touch()
 
-    def restore(self, stretch: Stretch) -> None:
-        """Append a stretch that the log gave back at start; a redelivered one had been delivered."""
-        self._ready.append(stretch)
+    @property
+    def refuses_publishes(self) -> bool:
+        """Whether it refuses messages when it is full. RabbitMQ: Queue Length Limit, "reject-publish"."""
+        return self.enforcement is not None and self.enforcement.rules.refuses_publishes
+
+    def refuse(self, stretch: Stretch) -> None:
+        """Let messages die that it was too full to take, if its rules say so."""
+        if self.enforcement is not None:
+            self.enforcement.refuse(stretch)
+
+    def is_full(self) -> bool:
+        """Whether it refuses to take a message now."""
+        if self.enforcement is None or not self.enforcement.rules.refuses_publishes:
+            return False
+        if self.is_touched:
+            self.drain()
+        return self.enforcement.is_full()
+
+    def restore(self, stretch: Stretch, age_ms: int) -> None:
+        """Append a stretch that the log gave back at start, published ``age_ms`` ago."""
+        if self.enforcement is not None or stretch.shape.facts.expiration is not None:
+            stretch = self._enforce().admit(stretch, age_ms)
+        self.backlog.append(stretch)
         self.message_count += len(stretch.pieces)
         if stretch.redelivered:
-            self._delivered_upto = stretch.ids[-1]
+            self._delivered_upto = max(self._delivered_upto, stretch.ids[-1])
+        self.touch()
 
     def requeue(self, stretch: Stretch) -> None:
         """Put deliveries back to where they were, marked redelivered."""
         self.unacked_count -= len(stretch.pieces)
         if self.is_deleted:
             return
-        for part in stretch.returned():
-            if not self._returned or part.ids.start > self._returned[-1].ids.start:
-                self._returned.append(part)
-            else:
-                place = bisect_left(self._returned, part.ids.start, key=_first_id)
-                self._returned.insert(place, part)
+        self.backlog.put_back(stretch)
         self.message_count += len(stretch.pieces)
+        if self.enforcement is not None:
+            self.enforcement.put_back(stretch)
         self.touch()
 
     def settle(self, stretch: Stretch) -> None:
-        """Forget deliveries that were acked, or rejected for good."""
+        """Forget deliveries that were acked, or died."""
         self.unacked_count -= len(stretch.pieces)
         if self.log is not None and stretch.shape.facts.persistent and not self.is_deleted:
             self.log.settle(self.id, stretch.ids)
+
+    def reject(self, stretch: Stretch) -> None:
+        """Let deliveries die that a consumer rejected for good."""
+        if self.enforcement is not None and not self.is_deleted:
+            self.enforcement.reject(stretch)
+        self.settle(stretch)
 
     # Out
 
     def drain(self) -> None:
         """Deliver ready messages to consumers with credit, one message each in strict turn."""
         self.is_touched = False
-        active, budget = self._active, DRAIN_LIMIT
-        while self.message_count and active:
+        line, budget = self.line, DRAIN_LIMIT
+        if self.enforcement is not None:
+            self.enforcement.expire(self.context.clock.monotonic_ms())
+        while self.message_count and line.waiting:
             if budget <= 0:
                 self.touch()
                 break
-            consumer = active[0]
+            waiting = line.waiting
+            consumer = waiting[0]
             limit = consumer.limit()
             if not limit:
-                consumer.is_waiting = False
-                active.popleft()
-            elif len(active) == 1:
+                line.leave(consumer)
+            elif len(waiting) == 1:
                 budget -= self._deliver(consumer, min(limit, budget))
-            elif self._at_head() < len(active):
+            elif self.backlog.head_count() < len(waiting):
                 budget -= self._deliver(consumer, 1)
-                active.rotate(-1)
+                waiting.rotate(-1)
             else:
                 budget -= self._deliver_rounds(budget)
-        if self.log is not None:
-            self._log_delivered(self.log)
+            if self.enforcement is not None:
+                self.enforcement.expire(self.context.clock.monotonic_ms())
+        if self.enforcement is not None:
+            self.enforcement.after_drain()
+        if self._is_delivery_unlogged:
+            self._log_delivered()
 
     def get(self) -> Stretch | None:
         """Take the message at the head for basic.get; None if none is ready."""
+        if self.enforcement is not None:
+            self.enforcement.use()
+            self.drain()
         if not self.message_count:
             return None
-        stretch = self._take(1)
-        if self.log is not None:
-            self._log_delivered(self.log)
+        stretch = self.take(1)
+        if self._is_delivery_unlogged:
+            self._log_delivered()
+        return stretch
+
+    def take(self, limit: int) -> Stretch:
+        """Take at most ``limit`` messages of the first stretch; they count as unacked from now on."""
+        stretch = self.backlog.take(limit)
+        count = len(stretch.pieces)
+        self.message_count -= count
+        self.unacked_count += count
+        if self.log is not None and stretch.ids[-1] > self._delivered_upto:
+            self._delivered_upto = stretch.ids[-1]
+            self._is_delivery_unlogged = True
+        if self.enforcement is not None:
+            self.enforcement.taken(stretch)
         return stretch
 
     def _deliver(self, consumer: Consumer, limit: int) -> int:
         """Deliver at most ``limit`` messages to ``consumer``; return how many."""
-        stretch = self._take(limit)
+        stretch = self.take(limit)
         count = len(stretch.pieces)
         consumer.sink.deliver(consumer, stretch)
         if consumer.no_ack:
@@ -178,127 +231,87 @@ class ClassicQueue:
 
     def _deliver_rounds(self, budget: int) -> int:
         """Deliver as many messages as all waiting consumers may take in equal shares; return how many."""
-        active = self._active
-        limits = [consumer.limit() for consumer in active]
+        waiting = self.line.waiting
+        limits = [consumer.limit() for consumer in waiting]
         share = min(limits)
-        shares_credit = any(limit != consumer.credit for limit, consumer in zip(limits, active, strict=True))
+        shares_credit = any(limit != consumer.credit for limit, consumer in zip(limits, waiting, strict=True))
         if share == 0 or shares_credit:
-            # Somebody must wait, or a channel's consumers share a limit: one message at a time tells who is next.
-            consumer = active[0]
-            active.rotate(-1)
+            # Somebody must wait, or a channel's consumers share a limit: one at a time tells who is next.
+            consumer = waiting[0]
+            waiting.rotate(-1)
             return self._deliver(consumer, 1)
-        turns = len(active)
-        stretch = self._take(min(budget, share * turns))
+        turns = len(waiting)
+        stretch = self.take(min(budget, share * turns))
         count = len(stretch.pieces)
-        for place, consumer in enumerate(tuple(active)):
+        for place, consumer in enumerate(tuple(waiting)):
             part = stretch.part(place, count, turns)
             consumer.sink.deliver(consumer, part)
             if consumer.no_ack:
                 self.settle(part)
-        active.rotate(-(count % turns))
+        waiting.rotate(-(count % turns))
         return count
 
-    def _at_head(self) -> int:
-        """Return how many messages stand in the first stretch."""
-        if self._returned:
-            return len(self._returned[0].pieces)
-        return len(self._ready[0].pieces) - self._ready_at
-
-    def _take(self, limit: int) -> Stretch:
-        """Take at most ``limit`` messages of the first stretch; they count as unacked from now on."""
-        if self._returned:
-            stretch = self._returned[0]
-            if len(stretch.pieces) <= limit:
-                del self._returned[0]
-            else:
-                self._returned[0] = stretch.part(limit, len(stretch.pieces))
-                stretch = stretch.part(0, limit)
-        else:
-            stretch = self._ready[0]
-            at = self._ready_at
-            if len(stretch.pieces) - at <= limit:
-                self._ready.popleft()
-                self._ready_at = 0
-                stretch = stretch.part(at, len(stretch.pieces))
-            else:
-                self._ready_at = at + limit
-                stretch = stretch.part(at, at + limit)
-        count = len(stretch.pieces)
-        self.message_count -= count
-        self.unacked_count += count
-        if self.log is not None and stretch.ids[-1] > self._delivered_upto:
-            self._delivered_upto = stretch.ids[-1]
-            self._is_delivery_unlogged = True
-        return stretch
-
-    def _log_delivered(self, log: MessageLog) -> None:
+    def _log_delivered(self) -> None:
         """Let the log know up to where messages were delivered, so that they come back as redelivered."""
-        if self._is_delivery_unlogged:
-            self._is_delivery_unlogged = False
-            if self.unacked_count:
-                log.delivered(self.id, self._delivered_upto)
+        self._is_delivery_unlogged = False
+        if self.log is not None and self.unacked_count:
+            self.log.delivered(self.id, self._delivered_upto)
 
     # Consumers
 
     def subscribe(self, consumer: Consumer) -> None:
         """Add ``consumer`` at the end of the line."""
-        self.consumers[consumer] = None
-        self.had_consumer = True
+        self.line.add(consumer)
         self.consumer_ready(consumer)
 
     def unsubscribe(self, consumer: Consumer) -> None:
         """Remove ``consumer``; what it holds stays unacked."""
-        self.consumers.pop(consumer, None)
-        if consumer.is_waiting:
-            consumer.is_waiting = False
-            self._active.remove(consumer)
+        successor = self.line.remove(consumer)
+        if successor is not None:
+            self.consumer_ready(successor)
+        if self.enforcement is not None and not self.line.consumers:
+            self.enforcement.use()
 
     def consumer_ready(self, consumer: Consumer) -> None:
         """Let ``consumer`` stand in line again, at the end, if it may take messages."""
-        if consumer.is_waiting or consumer not in self.consumers or not consumer.limit():
-            return
-        consumer.is_waiting = True
-        self._active.append(consumer)
-        if self.message_count:
+        if self.line.join(consumer) and self.message_count:
             self.touch()
 
     # Life
 
+    def use(self) -> None:
+        """It was declared again: if it is to expire, its time begins anew."""
+        if self.enforcement is not None:
+            self.enforcement.use()
+
     def purge(self) -> int:
         """Drop all ready messages; return how many there were."""
         count = self.message_count
-        for stretch in self._all_ready():
-            if self.log is not None and stretch.shape.facts.persistent:
-                self.log.settle(self.id, stretch.ids)
-        self._ready.clear()
-        self._returned.clear()
-        self._ready_at = 0
-        self.message_count = 0
+        if self.log is not None:
+            for stretch in self.backlog.stretches():
+                if stretch.shape.facts.persistent:
+                    self.log.settle(self.id, stretch.ids)
+        self._forget_ready()
         return count
 
     def stop(self) -> list[Consumer]:
         """Forget messages and consumers, as the queue is deleted; return the consumers, to be told."""
         self.is_deleted = True
-        consumers = list(self.consumers)
-        self.consumers.clear()
-        self._active.clear()
-        self._ready.clear()
-        self._returned.clear()
-        self._ready_at = 0
-        self.message_count = 0
+        self._forget_ready()
+        if self.enforcement is not None:
+            self.enforcement.stop()
         if self.log is not None:
             self.log.delete_queue(self.id)
-        return consumers
+        return self.line.clear()
+
+    def _forget_ready(self) -> None:
+        self.backlog.clear()
+        self.message_count = 0
+        if self.enforcement is not None:
+            self.enforcement.purged()
 
     def touch(self) -> None:
         """Ask to be drained at the end of this read."""
         if not self.is_touched:
             self.is_touched = True
-            self.touched.append(self)
-
-    def _all_ready(self) -> list[Stretch]:
-        stretches = [*self._returned, *self._ready]
-        if self._ready_at:
-            first = self._ready[0]
-            stretches[len(self._returned)] = first.part(self._ready_at, len(first.pieces))
-        return stretches
+            self.context.touched.append(self)

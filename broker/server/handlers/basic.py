@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from pamqp import commands
 
+from broker.core.addressed import REPLY_TO
 from broker.core.consumers import Consumer
 from broker.server.channel import Channel
+from broker.server.handlers.queue import named_queue
 from protocol.delivery import DeliveryWriter
 from protocol.errors import AccessRefused, NotAllowed, NotImplementedFault, PreconditionFailed
 from protocol.tables import is_integer, type_name
@@ -33,17 +35,20 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     for a tag in use, PreconditionFailed (406) for a bad argument.
     """
     connection = channel.connection
-    queue = connection.vhost.queue_for(method.queue or channel.last_queue, connection)
     tag = method.consumer_tag or channel.new_consumer_tag()
     if tag in channel.consumers:
         raise NotAllowed(f"attempt to reuse consumer tag '{tag}'")
+    if method.queue == REPLY_TO:
+        _consume_replies(channel, method, tag)
+        return
+    queue = connection.vhost.queue_for(named_queue(channel, method.queue), connection)
     arguments: dict[str, Any] = method.arguments or {}
     priority = arguments.get("x-priority")
     place = f"queue '{queue.name}' in vhost '{queue.vhost_name}'"
     if priority is not None and not is_integer(priority):
         kind = type_name(priority)
         raise PreconditionFailed(f"invalid arg 'x-priority' for {place}: \"expected integer, got {kind}\"")
-    if queue.has_exclusive_consumer or (method.exclusive and queue.consumers):
+    if queue.line.has_exclusive or (method.exclusive and (queue.consumers or queue.line.is_single)):
         raise AccessRefused(f"{place} in exclusive use")
     consumer = Consumer(
         tag,
@@ -60,6 +65,17 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     channel.consume(consumer)
 
 
+def _consume_replies(channel: Channel, method: commands.Basic.Consume, tag: str) -> None:
+    """Subscribe to replies. RabbitMQ: Direct Reply-to."""
+    if channel.reply_queue is not None:
+        raise PreconditionFailed("reply consumer already set")
+    if not method.no_ack:
+        raise PreconditionFailed("reply consumer cannot acknowledge")
+    if not method.nowait:
+        channel.reply(commands.Basic.ConsumeOk(consumer_tag=tag))
+    channel.consume_replies(tag)
+
+
 def basic_cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
     """End a consumer; one that does not exist is no error."""
     channel.cancel(method.consumer_tag or "")
@@ -70,7 +86,7 @@ def basic_cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
 def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
     """Fetch one message. Raises NotFound (404), ResourceLocked (405)."""
     connection = channel.connection
-    channel.get(connection.vhost.queue_for(method.queue or channel.last_queue, connection), method.no_ack)
+    channel.get(connection.vhost.queue_for(named_queue(channel, method.queue), connection), method.no_ack)
 
 
 def basic_reject(channel: Channel, method: commands.Basic.Reject) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pamqp import commands
 from pamqp.base import Frame
 
+from broker.core.addressed import REPLY_TO
 from broker.core.names import stripped
 from broker.server.channel import Channel
 from protocol.errors import NotFound
@@ -31,6 +32,9 @@ def named_queue(channel: Channel, name: str) -> str:
 def queue_declare(channel: Channel, method: commands.Queue.Declare) -> None:
     """Make a queue, or look whether it is there. Raises as ``VirtualHost.declare_queue``."""
     connection = channel.connection
+    if method.queue.startswith(REPLY_TO) and connection.vhost.has_replies(method.queue):
+        _reply(channel, QueueDeclareOk(queue=method.queue, message_count=0, consumer_count=1), False)
+        return
     queue = connection.vhost.declare_queue(
         stripped(method.queue),
         owner=connection,

@@ -1,0 +1,52 @@
+"""Messages whose headers say more about their way than the publish method: CC, BCC, direct reply-to.
+
+RabbitMQ: Sender-selected Distribution, Direct Reply-to.
+"""
+
+from typing import Final
+
+from protocol.content import Shape
+from protocol.errors import PreconditionFailed
+from protocol.headers import decode_headers, with_header_payload, with_headers, with_reply_to
+from protocol.tables import FieldTable, type_name
+
+REPLY_TO: Final = "amq.rabbitmq.reply-to"
+"""The pseudo-queue that a client consumes from to get replies."""
+
+
+class Addressed:
+    """Messages of one content header, with all routing keys: the publisher's first, then those of CC and BCC.
+
+    BCC is taken out of the header. Raises PreconditionFailed (406) where CC or BCC is no array.
+    """
+
+    __slots__ = ("headers", "pieces", "routing_keys", "shape")
+
+    def __init__(self, shape: Shape, pieces: list[bytes], routing_key: str) -> None:
+        payload = shape.header_payload(pieces[0])
+        headers = decode_headers(payload)
+        self.headers: FieldTable = headers
+        self.routing_keys = [routing_key, *carbon_keys(headers, "CC"), *carbon_keys(headers, "BCC")]
+        self.shape = shape
+        self.pieces = pieces
+        if headers.pop("BCC", None) is not None:
+            self.shape, self.pieces = with_header_payload(shape, pieces, with_headers(payload, headers))
+
+    def replace_reply_to(self, name: str) -> None:
+        """Name the queue that leads back to the publisher."""
+        payload = with_reply_to(self.shape.header_payload(self.pieces[0]), name)
+        self.shape, self.pieces = with_header_payload(self.shape, self.pieces, payload)
+
+
+def carbon_keys(headers: FieldTable, name: str) -> list[str]:
+    """Return the routing keys in a CC or BCC header; an item that is no text is passed over.
+
+    Raises PreconditionFailed (406) where the header is no array.
+    """
+    values = headers.get(name)
+    if values is None:
+        return []
+    if not isinstance(values, list):
+        text = f'invalid message: {{unacceptable_type_in_header,"{name}",{type_name(values)}}}'
+        raise PreconditionFailed(text, class_id=60, method_id=40)
+    return [value for value in values if isinstance(value, str)]

@@ -1,0 +1,26 @@
+"""What all queues of a node share: the log, the clock, and whom to call for what is not a queue's own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from broker.core.clock import Clock
+from broker.core.messages import MessageLog, Stretch
+
+if TYPE_CHECKING:
+    from broker.core.queues.classic import ClassicQueue
+
+
+@dataclass(slots=True)
+class QueueContext:
+    """The node as queues see it.
+
+    ``touched`` lists the queues to drain at the end of the read. ``dead_letter(queue, stretch, reason)`` publishes
+    what died to the queue's dead letter exchange; ``expire_queue(queue)`` deletes a queue that nobody uses.
+    """
+
+    log: MessageLog
+    clock: Clock
+    touched: list["ClassicQueue"]
+    dead_letter: Callable[["ClassicQueue", Stretch, str], None]
+    expire_queue: Callable[["ClassicQueue"], None]

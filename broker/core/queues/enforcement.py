@@ -1,0 +1,186 @@
+"""Keeps a queue's rules: messages expire, a full queue drops or refuses, an unused one goes.
+
+Only a queue that has rules has an Enforcement, so that plain queues pay nothing. It asks the clock, and hands what
+dies to ``dead_letter``. RabbitMQ: Time-To-Live and Expiration, Queue Length Limit.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from broker.core.clock import Clock, Timer
+from broker.core.messages import Stretch
+from broker.core.queues.rules import QueueRules
+
+if TYPE_CHECKING:
+    from broker.core.queues.classic import ClassicQueue
+
+
+class Enforcement:
+    """The rules of one queue at work. ``expire_queue`` is called when nobody has used it for long enough."""
+
+    __slots__ = (
+        "_clock",
+        "_dead_letter",
+        "_expire_queue",
+        "_head_due_ms",
+        "_head_timer",
+        "_octets",
+        "_queue",
+        "_unused_timer",
+        "_used_ms",
+        "rules",
+    )
+
+    def __init__(
+        self,
+        queue: "ClassicQueue",
+        rules: QueueRules,
+        clock: Clock,
+        dead_letter: Callable[["ClassicQueue", Stretch, str], None],
+        expire_queue: Callable[["ClassicQueue"], None],
+    ) -> None:
+        self.rules = rules
+        self._queue = queue
+        self._clock = clock
+        self._dead_letter = dead_letter
+        self._expire_queue = expire_queue
+        self._octets = 0
+        self._head_timer: Timer | None = None
+        self._head_due_ms = 0
+        self._unused_timer: Timer | None = None
+        self._used_ms = clock.monotonic_ms()
+        self.use()
+
+    def change(self, rules: QueueRules) -> None:
+        """Go on with other rules. Messages that are there keep their deadlines; limits hold at once."""
+        self.rules = rules
+        self._octets = sum(stretch.body_octets() for stretch in self._queue.backlog.stretches())
+        self.use()
+        self.limit()
+
+    def stop(self) -> None:
+        """The queue is gone."""
+        for timer in (self._head_timer, self._unused_timer):
+            if timer is not None:
+                timer.cancel()
+
+    # Time to live
+
+    def admit(self, stretch: Stretch, age_ms: int = 0) -> Stretch:
+        """Return ``stretch`` with the time at which it expires: the lower of the queue's limit and its own."""
+        ttl_ms = self.rules.message_ttl_ms
+        expiration = stretch.shape.facts.expiration
+        if expiration is not None and (ttl_ms is None or int(expiration) < ttl_ms):
+            ttl_ms = int(expiration)
+        if self.rules.max_length_octets is not None:
+            self._octets += stretch.body_octets()
+        if ttl_ms is None:
+            return stretch
+        return stretch.expiring(self._clock.monotonic_ms() - age_ms + ttl_ms)
+
+    def expire(self, now_ms: int) -> None:
+        """Let messages at the head whose time was before ``now_ms`` die. Those behind a later one wait, as in RabbitMQ.
+
+        A message may live for 0 ms: it is delivered if somebody waits for it when it comes.
+        """
+        queue = self._queue
+        while queue.message_count:
+            deadline_ms = queue.backlog.head().deadline_ms
+            if deadline_ms is None or deadline_ms >= now_ms:
+                return
+            self._die(queue.take(queue.backlog.head_count()), "expired")
+
+    def after_drain(self) -> None:
+        """Nobody takes more now: let go what must, and wait for the next deadline."""
+        self.expire(self._clock.monotonic_ms() + 1)
+        self.limit()
+        self._await_head()
+
+    def _await_head(self) -> None:
+        queue = self._queue
+        deadline_ms = queue.backlog.head().deadline_ms if queue.message_count else None
+        if deadline_ms is None:
+            return
+        if self._head_timer is not None:
+            if self._head_due_ms <= deadline_ms:
+                return
+            self._head_timer.cancel()
+        self._head_due_ms = deadline_ms
+        self._head_timer = self._clock.call_at(deadline_ms, self._head_is_due)
+
+    def _head_is_due(self) -> None:
+        self._head_timer = None
+        if not self._queue.is_deleted:
+            self._queue.touch()
+
+    # Limits
+
+    def is_full(self) -> bool:
+        """Whether the queue has reached its limit, so that it refuses a message if it is to do so."""
+        rules, queue = self.rules, self._queue
+        if rules.max_length is not None and queue.message_count >= rules.max_length:
+            return True
+        return rules.max_length_octets is not None and self._octets >= rules.max_length_octets
+
+    def limit(self) -> None:
+        """Drop messages at the head until the queue is within its limits. Unacked ones do not count."""
+        rules, queue = self.rules, self._queue
+        if rules.max_length is not None and rules.overflow == "drop-head":
+            while queue.message_count > rules.max_length:
+                surplus = queue.message_count - rules.max_length
+                self._die(queue.take(min(surplus, queue.backlog.head_count())), "maxlen")
+        if rules.max_length_octets is not None and rules.overflow == "drop-head":
+            while self._octets > rules.max_length_octets and queue.message_count:
+                self._die(queue.take(1), "maxlen")
+
+    def taken(self, stretch: Stretch) -> None:
+        """Messages left the queue."""
+        if self.rules.max_length_octets is not None:
+            self._octets -= stretch.body_octets()
+
+    def put_back(self, stretch: Stretch) -> None:
+        """Messages came back."""
+        if self.rules.max_length_octets is not None:
+            self._octets += stretch.body_octets()
+
+    def purged(self) -> None:
+        """All ready messages are gone."""
+        self._octets = 0
+
+    # Death
+
+    def reject(self, stretch: Stretch) -> None:
+        """Dead-letter messages that a consumer rejected; the queue settles them."""
+        if self.rules.dead_letter_exchange is not None:
+            self._dead_letter(self._queue, stretch, "rejected")
+
+    def refuse(self, stretch: Stretch) -> None:
+        """Dead-letter messages that a full queue refused, if it is to do so."""
+        if self.rules.overflow == "reject-publish-dlx" and self.rules.dead_letter_exchange is not None:
+            self._dead_letter(self._queue, stretch, "maxlen")
+
+    def _die(self, stretch: Stretch, reason: str) -> None:
+        if self.rules.dead_letter_exchange is not None:
+            self._dead_letter(self._queue, stretch, reason)
+        self._queue.settle(stretch)
+
+    # Expiry of the queue itself
+
+    def use(self) -> None:
+        """The queue was declared, fetched from, or lost or got a consumer: its time begins anew."""
+        if self.rules.expires_ms is None:
+            return
+        self._used_ms = self._clock.monotonic_ms()
+        if self._unused_timer is None:
+            self._unused_timer = self._clock.call_at(self._used_ms + self.rules.expires_ms, self._look_for_use)
+
+    def _look_for_use(self) -> None:
+        self._unused_timer = None
+        queue, expires_ms = self._queue, self.rules.expires_ms
+        if expires_ms is None or queue.is_deleted or queue.consumer_count:
+            return
+        due_ms = self._used_ms + expires_ms
+        if due_ms > self._clock.monotonic_ms():
+            self._unused_timer = self._clock.call_at(due_ms, self._look_for_use)
+        else:
+            self._expire_queue(queue)
