@@ -25,9 +25,7 @@ class Committer:
 
     __slots__ = ("_done", "_jobs", "_name", "_notify", "_on_failure", "_thread", "failure")
 
-    def __init__(
-        self, name: str, notify: Callable[[Call], None], on_failure: Callable[[StorageError], None]
-    ) -> None:
+    def __init__(self, name: str, notify: Callable[[Call], None], on_failure: Callable[[StorageError], None]) -> None:
         self._name = name
         self._notify = notify
         self._on_failure = on_failure

@@ -14,9 +14,7 @@ from storage.log import SegmentWriter, Tail, segment_numbers, segment_path
 from storage.segment import HEADER_OCTETS, JOURNAL_MAGIC, LOG_MAGIC, SALT_OCTETS
 
 FORMAT: Final = 1
-_OURS: Final = frozenset(
-    {"lock", "format", "format.new", "log", "definitions", "clean", "clean.new", "lost+found"}
-)
+_OURS: Final = frozenset({"lock", "format", "format.new", "log", "definitions", "clean", "clean.new", "lost+found"})
 
 
 class CleanMark(NamedTuple):

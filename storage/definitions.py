@@ -39,16 +39,14 @@ class Definitions:
         "_live",
         "_record_count",
         "_salt",
-        "_snapshot_records",
         "_stale",
         "_writer",
     )
 
-    def __init__(self, disk: Disk, directory: Path, salt: bytes, snapshot_records: int = SNAPSHOT_RECORDS) -> None:
+    def __init__(self, disk: Disk, directory: Path, salt: bytes) -> None:
         self._disk = disk
         self._directory = directory
         self._salt = salt
-        self._snapshot_records = snapshot_records
         self._live: dict[Key, bytes] = {}
         self._record_count = 0
         self._stale: list[str] = []
@@ -89,12 +87,10 @@ class Definitions:
         """Make ``entries`` (key, JSON text of the entry or None to remove) durable, all or none."""
         for key, octets in entries:
             self._fold(key, octets)
-        if self._record_count + len(entries) > max(self._snapshot_records, 4 * len(self._live)):
+        if self._record_count + len(entries) > max(SNAPSHOT_RECORDS, 4 * len(self._live)):
             self._snapshot()
             return
-        parts = [
-            encode_define(encode_definition(key, None) if octets is None else octets) for key, octets in entries
-        ]
+        parts = [encode_define(encode_definition(key, None) if octets is None else octets) for key, octets in entries]
         self._writer.append([parts], len(parts))
         self._record_count += len(parts)
 

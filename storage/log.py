@@ -63,9 +63,7 @@ class SegmentWriter:
 
     def create(self, number: int, next_message_id: int = 0, next_queue_id: int = 0) -> None:
         """Begin segment ``number``: its header and its name are on disk before anything is written behind it."""
-        self._open_new(
-            number, self._disk.create(segment_path(self._directory, number)), next_message_id, next_queue_id
-        )
+        self._open_new(number, self._disk.create(segment_path(self._directory, number)), next_message_id, next_queue_id)
         self._disk.dirsync(self._directory)
 
     def replace(self, number: int, groups: Sequence[Sequence[bytes]], record_count: int) -> None:
@@ -242,9 +240,7 @@ class SegmentReader:
         if header.magic != self._magic or header.version != VERSION:
             raise UnknownFormat(f"segment {number} in {self._directory} has format version {header.version}")
         if header.salt != self._salt or header.number != number:
-            self._damaged(
-                f"segment {number}: it is not of this place (number {header.number}), nothing of it is used"
-            )
+            self._damaged(f"segment {number}: it is not of this place (number {header.number}), nothing of it is used")
             return False
         return True
 
@@ -269,9 +265,7 @@ class SegmentReader:
                 self._damaged(f"segment {number}: batch {batch.number} at {batch.start} is there twice")
                 continue
             if self._chain is not None and self._chain != (batch.previous, batch.number - 1):
-                self._damaged(
-                    f"segment {number}: batch {batch.number} at {batch.start} does not follow the one before"
-                )
+                self._damaged(f"segment {number}: batch {batch.number} at {batch.start} does not follow the one before")
             self._on_batch(octets, batch)
             self._chain = (batch.checksum, batch.number)
             reading.tail.chain, reading.tail.batch_number = batch.checksum, batch.number + 1

@@ -20,12 +20,8 @@ DEFINE: Final = 16
 
 MIXED: Final = 1  # flag: pieces of different lengths, which are listed one by one
 
-PUBLISH_HEAD: Final = struct.Struct(
-    "<BBHIIIQI"
-)  # kind flags 0 queues envelope_octets pieces first_id piece_octets
-_COPY_HEAD: Final = struct.Struct(
-    "<BBHIIIQII"
-)  # kind flags 0 sets envelope_octets pieces first_id span piece_octets
+PUBLISH_HEAD: Final = struct.Struct("<BBHIIIQI")  # kind flags 0 queues envelope_octets pieces first_id piece_octets
+_COPY_HEAD: Final = struct.Struct("<BBHIIIQII")  # kind flags 0 sets envelope_octets pieces first_id span piece_octets
 _SETTLE_HEAD: Final = struct.Struct("<BBHII")  # kind 0 0 queue ranges
 _RANGE: Final = struct.Struct("<QII")  # first count step
 _DELIVERED: Final = struct.Struct("<BBHIQ")  # kind 0 0 queue upto
@@ -205,9 +201,7 @@ def _decode_settle(octets: bytes, at: int) -> tuple[Settled, int]:
     _, _, _, queue_id, range_count = _SETTLE_HEAD.unpack_from(octets, at)
     at += _SETTLE_HEAD.size
     end = at + range_count * _RANGE.size
-    ranges = [
-        range(first, first + count * step, step) for first, count, step in _RANGE.iter_unpack(octets[at:end])
-    ]
+    ranges = [range(first, first + count * step, step) for first, count, step in _RANGE.iter_unpack(octets[at:end])]
     return Settled(queue_id, ranges), end
 
 

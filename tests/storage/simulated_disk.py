@@ -54,9 +54,7 @@ class SimulatedDisk(Disk):
         "renames",
     )
 
-    def __init__(
-        self, files: dict[Path, SimulatedFile] | None = None, directories: set[Path] | None = None
-    ) -> None:
+    def __init__(self, files: dict[Path, SimulatedFile] | None = None, directories: set[Path] | None = None) -> None:
         self.files = dict(files or {})
         self.durable_names = dict(self.files)
         self.renames: list[list[tuple[Path, SimulatedFile | None]]] = []  # changes of names that are not durable
