@@ -18,9 +18,14 @@ _ACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x50"
 _NACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x78"
 _CACHED_SHAPES: Final = 256
 
-_pairs = bytes(octet for number in range(65536) for octet in (number >> 8, number & 255))
-LOW_TAG_OCTETS: Final = [_pairs[at : at + 2] for at in range(0, 131072, 2)]
-"""The two low octets of every delivery tag, ready for strided assignment."""
+_low_tag_octets: list[bytes] = []
+
+
+def _low_tags() -> list[bytes]:
+    """Return the two low octets of every delivery tag, for strided assignment; made when the first run needs them."""
+    if not _low_tag_octets:
+        _low_tag_octets.extend(number.to_bytes(2) for number in range(65536))
+    return _low_tag_octets
 
 
 class DeliveryWriter:
@@ -46,7 +51,7 @@ class DeliveryWriter:
             pieces = [content_on_channel(shape, piece, self._channel, self._frame_max) for piece in pieces]
         low, count = first_tag & 0xFFFF, len(pieces)
         if count == 1:
-            out += (head, (first_tag >> 16).to_bytes(6), LOW_TAG_OCTETS[low], lead, pieces[0])
+            out += (head, first_tag.to_bytes(8), lead, pieces[0])
             return
         if low + count > 65536:
             here = 65536 - low
@@ -62,7 +67,7 @@ class DeliveryWriter:
             self._write_block(out, head, lead, pieces[65536:], first_tag + 65536)
             return
         parts = [head + (first_tag >> 16).to_bytes(6), b"", lead, b""] * count
-        parts[1::4] = LOW_TAG_OCTETS[low : low + count]
+        parts[1::4] = (_low_tag_octets or _low_tags())[low : low + count]
         parts[3::4] = pieces
         out += parts
 

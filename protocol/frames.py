@@ -262,12 +262,12 @@ class FrameReader:
                 kind, on, size, class_id, weight, body_octets, _ = unpack_header(data, header_at)
                 body_at = header_at + size + 8
                 stop = body_at + 8 + body_octets if body_octets else body_at
+                if (kind, on, class_id, weight) != (FRAME_HEADER, channel, 60, 0) or size < 14:
+                    break
                 if stop - body_at > frame_max or size + 8 > frame_max:
                     break
                 if stop > end:
                     short_octets = stop - at
-                    break
-                if (kind, on, class_id, weight) != (FRAME_HEADER, channel, 60, 0) or size < 14:
                     break
                 if data[body_at - 1] != FRAME_END or data[stop - 1] != FRAME_END:
                     break

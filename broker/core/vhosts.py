@@ -258,15 +258,17 @@ class VirtualHost:
         Ref: queue.declare.
         """
         if passive:
-            return self.queue_for(name, owner)
+            found = self.queue_for(name, owner)
+            found.use()
+            return found
+        if is_reserved(name):
+            raise AccessRefused(f"queue name '{name}' contains reserved prefix 'amq.*'")
         durable = durable and not exclusive
         queue = self.queues.get(name)
         if queue is not None:
             self._check_equivalent_queue(queue, owner if exclusive else None, durable, auto_delete, arguments)
             queue.use()
             return queue
-        if is_reserved(name):
-            raise AccessRefused(f"queue name '{name}' contains reserved prefix 'amq.*'")
         name = name or self._new_queue_name()
         kind = check_queue_arguments(queue_text(name, self.name), arguments)
         queue = self._make_queue[kind.type_name](
@@ -405,11 +407,14 @@ class VirtualHost:
     ) -> bool:
         """Remove a binding, if there is one; True if it was durable.
 
-        As in RabbitMQ, another connection's exclusive queue can lose one too.
-        Raises AccessRefused (403) for the default exchange. Ref: queue.unbind.
+        Raises AccessRefused (403) for the default exchange, ResourceLocked (405) where another connection's queue
+        would lose one. Ref: queue.unbind.
         """
         _refuse_default(exchange_name)
-        return self._unbind(self.exchanges.get(exchange_name), self.queues.get(queue_name), routing_key, arguments)
+        source, queue = self.exchanges.get(exchange_name), self.queues.get(queue_name)
+        if source is not None and (queue, routing_key, arguments_identity(arguments)) in source.bindings:
+            self.queue_for(queue_name, owner)
+        return self._unbind(source, queue, routing_key, arguments)
 
     def bind_exchange(self, destination: str, source: str, routing_key: str, arguments: FieldTable) -> bool:
         """Let the exchange ``source`` feed ``destination``, which may be itself; True if the binding is durable.

@@ -94,6 +94,7 @@ class Channel:
         publish, shape, pieces = run.publish, run.shape, run.pieces
         facts = shape.facts
         if not facts.is_plain:
+            self._exchange_to_publish(publish)  # Its errors come first.
             check_content(facts, self.connection.user)
             if facts.has_carbon or facts.reply_to is not None:
                 self._publish_by_headers(run)

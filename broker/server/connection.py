@@ -27,6 +27,7 @@ from protocol.errors import (
     CommandInvalid,
     ConnectionDropped,
     ConnectionException,
+    ConnectionForced,
     InternalFault,
     LoginRefused,
     NotAllowed,
@@ -274,7 +275,8 @@ class Connection(asyncio.Protocol):
         count, limit = len(self.channels), self.channel_max
         if limit and count >= limit:
             text = f"number of channels opened ({count}) has reached the negotiated channel_max ({limit})"
-            raise NotAllowed(text)
+            self.close(NotAllowed(text))  # Not raised: RabbitMQ names no method here.
+            return
         channel = Channel(self, number)
         self.channels[number] = channel
         self._reader.forget_channel(number)
@@ -390,7 +392,8 @@ class Connection(asyncio.Protocol):
             return
         self.reason = error.reply_text
         user = self.user or (handshake.user if handshake is not None else "")
-        log.warning("connection error", peer=self.peer, user=user, text=error.reply_text)
+        note = log.info if isinstance(error, ConnectionForced) else log.warning
+        note("connection error", peer=self.peer, user=user, text=error.reply_text)
         self._leave()
         self._is_closing = True
         self._reader = FrameReader(self.frame_max, self.broker.settings.max_message_octets)

@@ -73,7 +73,8 @@ def test_queue_without_a_name_gets_one() -> None:
     assert one.name.startswith("amq.gen-")
     assert one.name != other.name
     assert vhost.queues == {one.name: one, other.name: other}
-    assert declare(vhost, one.name) is one
+    assert declare(vhost, one.name, passive=True) is one
+    refused(AccessRefused, f"queue name '{one.name}' contains reserved prefix 'amq.*'", declare, vhost, one.name)
 
 
 def test_made_up_name_that_is_taken_is_made_up_again() -> None:
@@ -157,13 +158,14 @@ def test_exclusive_queue_is_refused_to_other_connections() -> None:
     refused(NotFound, "no exchange 'x' in vhost '/'", vhost.bind_queue, "q", "x", "k", {}, owner=OTHER)
 
 
-def test_other_connections_may_unbind_and_publish_to_an_exclusive_queue() -> None:
+def test_other_connections_may_publish_to_an_exclusive_queue_but_not_unbind_it() -> None:
     vhost = new_vhost()
     declare(vhost, "q", exclusive=True)
     bind(vhost, "q", "amq.direct", "k")
     assert routed(vhost, "", "q") == ["q"]
-    vhost.unbind_queue("q", "amq.direct", "k", {}, owner=OTHER)
-    assert routed(vhost, "amq.direct", "k") == []
+    vhost.unbind_queue("q", "amq.direct", "other", {}, owner=OTHER)
+    refused(ResourceLocked, LOCKED, vhost.unbind_queue, "q", "amq.direct", "k", {}, owner=OTHER)
+    assert routed(vhost, "amq.direct", "k") == ["q"]
 
 
 def test_owner_uses_its_exclusive_queue_and_redeclares_it_as_such() -> None:

@@ -235,8 +235,8 @@ class ClassicQueue:
         limits = [consumer.limit() for consumer in waiting]
         share = min(limits)
         shares_credit = any(limit != consumer.credit for limit, consumer in zip(limits, waiting, strict=True))
-        if share == 0 or shares_credit:
-            # Somebody must wait, or a channel's consumers share a limit: one at a time tells who is next.
+        if share == 0 or shares_credit or len({consumer.sink for consumer in waiting}) < len(waiting):
+            # Somebody must wait, or a channel's consumers share a limit, or its order of deliveries: one at a time.
             consumer = waiting[0]
             waiting.rotate(-1)
             return self._deliver(consumer, 1)

@@ -112,7 +112,7 @@ def basic_recover_async(channel: Channel, method: commands.Basic.RecoverAsync) -
 
 def _recover(channel: Channel, requeue: bool) -> None:
     if not requeue:
-        raise NotImplementedFault("requeue=false", class_id=60, method_id=110)
+        raise NotImplementedFault("requeue=false")
     channel.requeue(channel.unacked.take_all())
 
 
