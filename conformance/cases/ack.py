@@ -276,3 +276,56 @@ def acks_of_a_thousand_one_by_one(session: Session) -> None:
         channel.ack(tag)
     channel.expect_silence(queue)
     check(_requeued(session, channel, queue), [])
+
+
+@case(ref="RabbitMQ: nack")
+def requeued_by_one_consumer_and_closed_by_another_the_order_is_restored(session: Session) -> None:
+    channel = session.channel()
+    queue = session.queue(channel)
+    one, other = session.channel(), session.channel()
+    for worker in (one, other):
+        worker.call("basic.qos", prefetch_count=3)
+        worker.consume(queue)
+    channel.fill(queue, *(str(number).encode() for number in range(6)))
+    one.deliveries(3)
+    other.deliveries(3)
+    for worker in (one, other):
+        worker.call("channel.close", reply_code=200)
+    channel.wait_counts(queue, 6, 0)
+    check(channel.bodies(queue), [str(number).encode() for number in range(6)])
+
+
+@case(ref="basic.reject")
+def a_message_is_redelivered_each_time_it_is_requeued(session: Session) -> None:
+    channel, _ = _held(session, 1)
+    for tag in range(1, 6):
+        channel.reject(tag, requeue=True)
+        message = channel.deliver()
+        check((message.delivery_tag, message.redelivered), (tag + 1, True))
+
+
+@case(ref="basic.nack")
+def nack_multiple_up_to_a_tag_leaves_the_later_ones(session: Session) -> None:
+    channel, queue = _held(session, 4)
+    channel.call("basic.cancel", consumer_tag="holder")
+    channel.nack(2, multiple=True)
+    channel.wait_ready(queue, 2)
+    check(channel.bodies(queue), [b"1", b"2"])
+    channel.ack(4, multiple=True)
+    channel.expect_silence(queue)
+
+
+@case()
+def acks_of_gets_and_deliveries_mix(session: Session) -> None:
+    channel = session.channel()
+    got, consumed = session.queue(channel), session.queue(channel)
+    channel.fill(got, b"g1", b"g2")
+    channel.get(got, no_ack=False)
+    channel.consume(consumed)
+    channel.fill(consumed, b"c1", b"c2")
+    channel.deliveries(2)
+    channel.get(got, no_ack=False)
+    channel.ack(3, multiple=True)
+    channel.nack(4)
+    channel.wait_ready(got, 1)
+    check(channel.bodies(got), [b"g2"])

@@ -161,7 +161,7 @@ def delivery_tags_start_again_on_a_reopened_channel(session: Session) -> None:
     check(channel.get(queue).delivery_tag, 1)
 
 
-@case(ref="access.request", until="4.0")
+@case(ref="access.request")
 def access_request_is_still_answered(session: Session) -> None:
     granted = session.channel().call("access.request", realm="/data", active=True, read=True, write=True)
     check(granted.ticket, 1)

@@ -205,3 +205,49 @@ def confirm_select_after_tx_select_is_406(session: Session) -> None:
     channel = session.channel()
     channel.call("tx.select")
     channel.refused(406, "PRECONDITION_FAILED - cannot switch from tx to confirm mode", "confirm.select")
+
+
+@case()
+def confirms_come_in_ascending_order_per_queue(session: Session) -> None:
+    channel = session.channel()
+    queue = session.queue(channel)
+    channel.call("confirm.select")
+    for _ in range(100):
+        channel.publish("", queue, b"x")
+    last = 0
+    while last < 100:
+        tag = channel.expect("basic.ack").delivery_tag
+        assert tag > last, f"{tag} after {last}"
+        last = tag
+
+
+@case()
+def routed_and_returned_publishes_are_all_confirmed(session: Session) -> None:
+    channel = session.channel()
+    queue, missing = session.queue(channel), session.name(".missing")
+    channel.call("confirm.select")
+    for number in range(20):
+        channel.publish("", queue if number % 2 else missing, b"x", mandatory=True)
+    returned = 0
+    settled: set[int] = set()
+    while len(settled) < 20:
+        method = channel.next()
+        if method.name == "basic.return":
+            returned += 1
+            continue
+        first = 1 if method.multiple else method.delivery_tag
+        settled |= set(range(first, method.delivery_tag + 1))
+    check(returned, 10)
+
+
+@case()
+def a_consumer_that_does_not_ack_does_not_hold_up_persistent_confirms(session: Session) -> None:
+    channel = session.channel()
+    queue = session.shared_queue(channel)
+    worker = session.stranger()
+    worker.consume(queue)
+    channel.call("confirm.select")
+    for _ in range(10):
+        channel.publish("", queue, b"x", delivery_mode=2)
+    check(len(channel.wait_confirms(10)), 10)
+    check(len(worker.deliveries(10)), 10)

@@ -320,3 +320,63 @@ def a_consumer_of_a_dead_connection_gets_nothing_lost(session: Session) -> None:
     channel.wait_ready(queue, 2)
     messages = [channel.get(queue) for _ in range(2)]
     check([(m.body, m.redelivered) for m in messages], [(b"a", True), (b"b", True)])
+
+
+@case(ref="RabbitMQ: consumers")
+def turns_go_on_where_they_stopped(session: Session) -> None:
+    channel = session.channel()
+    queue = session.queue(channel)
+    tags = [channel.consume(queue, no_ack=True) for _ in range(3)]
+    turns = []
+    for number in range(7):
+        channel.publish("", queue, str(number).encode())
+        turns.append(channel.deliver().consumer_tag)
+    first = tags.index(turns[0])
+    check(turns, [tags[(first + number) % 3] for number in range(7)])
+
+
+@case(ref="RabbitMQ: consumers")
+def a_new_consumer_joins_the_turns(session: Session) -> None:
+    channel = session.channel()
+    queue = session.queue(channel)
+    first = channel.consume(queue, no_ack=True)
+    channel.publish("", queue, b"x")
+    check(channel.deliver().consumer_tag, first)
+    second = channel.consume(queue, no_ack=True)
+    turns = []
+    for _ in range(4):
+        channel.publish("", queue, b"x")
+        turns.append(channel.deliver().consumer_tag)
+    check(sorted(turns), sorted([first, second] * 2))
+    check(turns[:2], turns[2:])
+
+
+@case(ref="RabbitMQ: consumers")
+def a_backlog_is_shared_in_turns_by_prefetch(session: Session) -> None:
+    channel = session.channel()
+    queue = session.shared_queue(channel)
+    channel.fill(queue, *(str(number).encode() for number in range(6)))
+    workers = [session.stranger() for _ in range(2)]
+    for worker in workers:
+        worker.call("basic.qos", prefetch_count=3)
+        worker.consume(queue)
+    check([worker.deliveries(3) for worker in workers], [[b"0", b"1", b"2"], [b"3", b"4", b"5"]])
+
+
+@case()
+def ten_thousand_messages_come_in_order_and_once(session: Session) -> None:
+    channel, publisher = session.channel(), session.channel()
+    queue = session.queue(channel)
+    channel.call("basic.qos", prefetch_count=100)
+    channel.consume(queue)
+    publisher.call("confirm.select")
+    for start in range(0, 10000, 1000):
+        for number in range(start, start + 1000):
+            publisher.publish("", queue, number.to_bytes(4, "big"))
+        for number in range(start, start + 1000):
+            message = channel.deliver()
+            check((int.from_bytes(message.body, "big"), message.redelivered), (number, False))
+            if number % 50 == 49:
+                channel.ack(message.delivery_tag, multiple=True)
+    channel.expect_silence(queue)
+    channel.wait_ready(queue, 0)

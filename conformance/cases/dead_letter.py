@@ -128,7 +128,7 @@ def the_first_death_headers_are_set(session: Session) -> None:
     check(got, [queue, "rejected", ""])
 
 
-@case(since="3.13")
+@case(since="4.0")
 def the_last_death_headers_are_set(session: Session) -> None:
     channel = session.channel()
     queue, dead = _dying(session, channel)
@@ -161,7 +161,16 @@ def the_delivery_names_the_dead_letter_exchange_and_key(session: Session) -> Non
     channel.publish("", queue, b"x")
     _reject(channel, queue)
     message = _dead(channel, dead)
-    check((message.exchange, message.routing_key, message.redelivered), (exchange, "new key", False))
+    check((message.exchange, message.routing_key), (exchange, "new key"))
+
+
+@case(until="4.0")
+def a_dead_letter_is_not_redelivered(session: Session) -> None:
+    channel = session.channel()
+    queue, dead = _dying(session, channel)
+    channel.publish("", queue, b"x")
+    _reject(channel, queue)
+    check(_dead(channel, dead).redelivered, False)
 
 
 @case()

@@ -115,14 +115,14 @@ def unbind_from_the_default_exchange_is_403(session: Session) -> None:
     channel.refused(403, RESERVED, "queue.unbind", queue=queue, exchange="", routing_key=queue)
 
 
-@case(until="3.13")
+@case(until="4.0")
 def an_unknown_type_closes_the_connection(session: Session) -> None:
     text = "COMMAND_INVALID - unknown exchange type 'no-such-type'"
     name = session.exchange_name()
     session.channel().fatal(503, text, "exchange.declare", exchange=name, type="no-such-type")
 
 
-@case(until="3.13")
+@case(until="4.0")
 def an_empty_type_closes_the_connection(session: Session) -> None:
     text = "COMMAND_INVALID - invalid exchange type ''"
     session.channel().fatal(503, text, "exchange.declare", exchange=session.exchange_name(), type="")

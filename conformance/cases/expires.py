@@ -39,7 +39,7 @@ def a_queue_with_a_consumer_stays(session: Session) -> None:
 @case(slow=True)
 def get_counts_as_use(session: Session) -> None:
     channel = session.channel()
-    queue = session.shared_queue(channel, {"x-expires": 800})
+    queue = session.shared_queue(channel, {"x-expires": 1500})
     for _ in range(6):
         time.sleep(0.3)
         channel.get_empty(queue)
@@ -48,7 +48,7 @@ def get_counts_as_use(session: Session) -> None:
 @case(slow=True)
 def declare_counts_as_use(session: Session) -> None:
     channel = session.channel()
-    arguments = {"x-expires": 800}
+    arguments = {"x-expires": 1500}
     queue = session.shared_queue(channel, arguments)
     for _ in range(6):
         time.sleep(0.3)
@@ -58,7 +58,7 @@ def declare_counts_as_use(session: Session) -> None:
 @case(slow=True)
 def passive_declare_counts_as_use(session: Session) -> None:
     channel = session.channel()
-    queue = session.shared_queue(channel, {"x-expires": 800})
+    queue = session.shared_queue(channel, {"x-expires": 1500})
     for _ in range(6):
         time.sleep(0.3)
         channel.counts(queue)

@@ -107,11 +107,12 @@ case.add("x_queue_mode_default_is_taken", _accepts({"x-queue-mode": "default"}))
 case.add(
     "x_queue_mode_of_no_meaning_is_406",
     _refuses("x-queue-mode", "eager", "\"unsupported queue mode 'eager'\""),
+    until="4.0",
 )
 case.add("x_queue_version_2_is_taken", _accepts({"x-queue-version": 2}))
-case.add("x_queue_version_1_is_taken", _accepts({"x-queue-version": 1}))
+case.add("x_queue_version_1_is_taken", _accepts({"x-queue-version": 1}), until="4.0")
 case.add("x_queue_version_3_is_406", _refuses("x-queue-version", 3, "\"unsupported queue version '3'\""))
-case.add("x_queue_master_locator_is_taken", _accepts({"x-queue-master-locator": "min-masters"}))
+case.add("x_queue_master_locator_is_taken", _accepts({"x-queue-master-locator": "min-masters"}), until="4.0")
 case.add("unknown_arguments_are_taken", _accepts({"x-anything": [1, {"deep": None}], "no-x": "y", "": 1}))
 case.add("x_ha_policy_is_taken", _accepts({"x-ha-policy": "all"}))
 

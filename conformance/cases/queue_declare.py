@@ -310,7 +310,7 @@ def an_exclusive_queue_may_be_durable(session: Session) -> None:
 @case()
 def an_auto_delete_queue_goes_with_its_last_consumer(session: Session) -> None:
     channel = session.channel()
-    name = session.queue(channel, exclusive=False, auto_delete=True)
+    name = session.shared_queue(channel, auto_delete=True)
     first, second = channel.consume(name), channel.consume(name)
     channel.call("basic.cancel", consumer_tag=first)
     channel.wait_counts(name, 0, 1)

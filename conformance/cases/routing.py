@@ -284,3 +284,105 @@ def a_binding_made_between_two_publishes_counts_from_then(session: Session) -> N
     channel.bind(queue, exchange, "k")
     channel.publish(exchange, "k", b"4")
     check(channel.bodies(queue), [b"2", b"4"])
+
+
+@case()
+def an_exchange_deleted_between_two_publishes_is_404(session: Session) -> None:
+    channel = session.channel()
+    exchange = session.exchange(channel, "fanout")
+    queue = session.queue(channel)
+    channel.bind(queue, exchange)
+    channel.publish(exchange, "k", b"1")
+    session.channel().call("exchange.delete", exchange=exchange)
+    channel.publish_refused(404, session.no_exchange(exchange), exchange, "k")
+    check(channel.bodies(queue), [b"1"])
+
+
+@case()
+def an_exchange_made_anew_with_another_type_routes_by_that(session: Session) -> None:
+    channel = session.channel()
+    exchange = session.exchange(channel, "direct")
+    queue = session.queue(channel)
+    channel.bind(queue, exchange, "#")
+    channel.publish(exchange, "k", b"direct")
+    channel.call("exchange.delete", exchange=exchange)
+    channel.call("exchange.declare", exchange=exchange, type="topic")
+    channel.bind(queue, exchange, "#")
+    channel.publish(exchange, "k", b"topic")
+    check(channel.bodies(queue), [b"topic"])
+
+
+@case()
+def a_queue_made_anew_gets_what_comes_after(session: Session) -> None:
+    channel = session.channel()
+    queue = session.queue(channel)
+    channel.publish("", queue, b"old")
+    channel.call("queue.delete", queue=queue)
+    channel.publish("", queue, b"nowhere")
+    channel.call("queue.declare", queue=queue, exclusive=True)
+    channel.publish("", queue, b"new")
+    check(channel.bodies(queue), [b"new"])
+
+
+@case()
+def a_binding_made_on_another_connection_counts_at_once(session: Session) -> None:
+    channel, stranger = session.channel(), session.stranger()
+    exchange = session.exchange(channel, "topic")
+    queue = session.shared_queue(channel)
+    channel.publish(exchange, "a.b", b"before", mandatory=True)
+    channel.expect("basic.return")
+    stranger.bind(queue, exchange, "a.*")
+    channel.publish(exchange, "a.b", b"after", mandatory=True)
+    channel.wait_ready(queue, 1)
+    stranger.call("queue.unbind", queue=queue, exchange=exchange, routing_key="a.*")
+    channel.publish(exchange, "a.b", b"again", mandatory=True)
+    check(channel.expect("basic.return").body, b"again")
+    check(channel.bodies(queue), [b"after"])
+
+
+@case()
+def a_queue_gone_with_its_owner_is_routed_to_no_more(session: Session) -> None:
+    channel, owner = session.channel(), session.stranger()
+    exchange = session.exchange(channel, "fanout")
+    owner.bind(session.queue(owner), exchange)
+    channel.publish(exchange, "", b"x", mandatory=True)
+    channel.round_trip()
+    owner.connection.close()
+    channel.publish(exchange, "", b"y", mandatory=True)
+    check(channel.expect("basic.return").body, b"y")
+
+
+@case(ref="3.1.3.4")
+def headers_of_each_message_are_looked_at(session: Session) -> None:
+    channel = session.channel()
+    exchange = session.exchange(channel, "headers")
+    queue = session.queue(channel)
+    channel.bind(queue, exchange, "", {"n": 1})
+    for number in (1, 2, 1, 3, 1):
+        channel.publish(exchange, "k", b"x", headers={"n": number})
+    check(len(channel.bodies(queue)), 3)
+
+
+@case(ref="3.1.3.3")
+def topic_with_a_thousand_bindings_finds_the_right_one(session: Session) -> None:
+    channel = session.channel()
+    exchange = session.exchange(channel, "topic")
+    queue, other = session.queue(channel), session.queue(channel)
+    for number in range(999):
+        fields = {"queue": other, "exchange": exchange, "routing_key": f"group.{number}.*", "nowait": True}
+        channel.send("queue.bind", **fields)
+    channel.bind(queue, exchange, "*.last.#")
+    channel.publish(exchange, "group.last", b"x")
+    check((channel.bodies(queue), channel.bodies(other)), ([b"x"], []))
+
+
+@case(ref="3.1.3.3")
+def topic_keys_of_many_words_are_matched(session: Session) -> None:
+    channel = session.channel()
+    exchange = session.exchange(channel, "topic")
+    queue = session.queue(channel)
+    channel.bind(queue, exchange, "#.z.#.z.#")
+    key = ".".join(["a"] * 60)
+    for words in (key, f"{key}.z", f"z.{key}.z", f"{key}.z.z"):
+        channel.publish(exchange, words, words.encode())
+    check(channel.bodies(queue), [f"z.{key}.z".encode(), f"{key}.z.z".encode()])

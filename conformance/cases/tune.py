@@ -1,6 +1,6 @@
 """Negotiation of channel_max, frame_max and heartbeat, and what comes of it."""
 
-from conformance.case import Section, Session
+from conformance.case import CaseFunction, Section, Session
 from conformance.wire import Connection, Method, Mismatch, check
 
 case = Section("tune", "connection.tune")
@@ -144,3 +144,28 @@ def a_huge_start_ok_is_dropped(session: Session) -> None:
     except Mismatch as mismatch:
         if "connection.close" not in mismatch.got:
             raise
+
+
+def _body_of(octets: int, frames: list[int]) -> CaseFunction:
+    def run(session: Session) -> None:
+        channel = session.connect(frame_max=8192).channel()
+        queue = session.queue(channel)
+        body = bytes(number % 251 for number in range(octets))
+        channel.publish("", queue, body)
+        message = channel.get(queue)
+        check(message.body == body, True, "the body whole:")
+        check(message.body_frame_octets, frames)
+
+    return run
+
+
+for _octets, _frames in (
+    (1, [1]),
+    (8183, [8183]),
+    (8184, [8184]),
+    (8185, [8184, 1]),
+    (16367, [8184, 8183]),
+    (16368, [8184, 8184]),
+    (16369, [8184, 8184, 1]),
+):
+    case.add(f"a_body_of_{_octets}_octets_is_cut_as_needed", _body_of(_octets, _frames), ref="4.2.6.2")
