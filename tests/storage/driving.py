@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -108,18 +109,18 @@ class Driver:
         """Until all that was appended is on disk, or the disk has failed."""
         ticket = self.store.promise(lambda ticket: None)
         self.store.flush()
-        self._wait(lambda: self.store.durable_ticket >= ticket)
+        self.wait_for(lambda: self.store.durable_ticket >= ticket)
 
     def wait_idle(self) -> None:
         """Until trimming, too, has nothing more to do."""
         self.wait_durable()
-        self._wait(lambda: self.store.is_idle)
+        self.wait_for(lambda: self.store.is_idle)
 
     def close(self) -> None:
         self.store.close()
 
-    def _wait(self, is_reached: object) -> None:
-        assert callable(is_reached)
+    def wait_for(self, is_reached: Callable[[], bool]) -> None:
+
         deadline_s = time.monotonic() + DEADLINE_S
         while not is_reached() and not self.failures:
             call = self._calls.get(timeout=max(deadline_s - time.monotonic(), 0.001))

@@ -52,6 +52,7 @@ class SimulatedDisk(Disk):
         "is_off",
         "locks",
         "renames",
+        "seed",
     )
 
     def __init__(self, files: dict[Path, SimulatedFile] | None = None, directories: set[Path] | None = None) -> None:
@@ -65,6 +66,7 @@ class SimulatedDisk(Disk):
         self.fail_at = 0
         self.error: OSError = PowerLoss(errno.EIO, "power lost")
         self.is_off = False
+        self.seed = 7
 
     def after_power_loss(self, names: Names, content: Content) -> "SimulatedDisk":
         found = dict(self.durable_names)
@@ -176,7 +178,7 @@ class SimulatedDisk(Disk):
         return self._handle(path)
 
     def entropy(self, octets: int) -> bytes:
-        return bytes(range(7, 7 + octets))
+        return bytes(range(self.seed, self.seed + octets))
 
     def _count(self, what: str) -> None:
         if self.is_off:

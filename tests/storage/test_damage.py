@@ -1,0 +1,194 @@
+"""Torn tails, flipped bits, and segments that are lost: cut or reported, never taken for good, never silent."""
+
+from pathlib import Path
+
+import pytest
+
+from storage.errors import UnknownFormat
+from storage.log import segment_path
+from tests.storage.driving import Driver, Model
+from tests.storage.simulated_disk import SimulatedDisk, SimulatedFile
+
+DIRECTORY = Path("/data")
+LOG = DIRECTORY / "log"
+SEGMENT_OCTETS = 400
+
+
+def written(is_closed: bool) -> tuple[SimulatedDisk, list[Model], list[int]]:
+    """A small log of several segments, the model after each batch, and the newest segment's length then."""
+    disk = SimulatedDisk()
+    driver = Driver(DIRECTORY, disk, SEGMENT_OCTETS)
+    states = [driver.model.copy()]
+    ends = [64]
+    for step in range(7):
+        ids = driver.publish((1, 2), [b"body %d-%d" % (step, i) for i in range(1 + step % 3)])
+        driver.settle(2, ids[:1])
+        driver.delivered(1, ids[0])
+        driver.wait_durable()
+        states.append(driver.model.copy())
+        ends.append(len(disk.files[newest(disk)].data))
+    if is_closed:
+        driver.close()
+    return disk, states, ends
+
+
+def segments(disk: SimulatedDisk) -> list[Path]:
+    return sorted(path for path in disk.files if path.parent == LOG)
+
+
+def newest(disk: SimulatedDisk) -> Path:
+    return segments(disk)[-1]
+
+
+def replaced(disk: SimulatedDisk, path: Path, octets: bytes | None) -> SimulatedDisk:
+    files = {name: SimulatedFile(bytes(file.data)) for name, file in disk.files.items()}
+    if octets is None:
+        del files[path]
+    else:
+        files[path] = SimulatedFile(octets)
+    return SimulatedDisk(files, disk.directories)
+
+
+def opened(disk: SimulatedDisk) -> Driver:
+    return Driver(DIRECTORY, disk, SEGMENT_OCTETS)
+
+
+def is_part_of(found: Model, whole: Model) -> bool:
+    """Every message found is one that was published there, octet for octet."""
+    return all(
+        whole.queues.get(queue_id, {}).get(message_id, (b"", b""))[:2] == message[:2]
+        for queue_id, queue in found.queues.items()
+        for message_id, message in queue.items()
+    )
+
+
+def ever_published(states: list[Model]) -> Model:
+    """Everything that was ever in a queue: damage may undo a settlement, but invents nothing."""
+    everything = Model()
+    for state in states:
+        for queue in state.queues.values():
+            for queue_id in (1, 2):
+                everything.queues.setdefault(queue_id, {}).update(queue)
+    return everything
+
+
+@pytest.mark.parametrize("tail", [b"", b"\xff" * 100, b"\xb5LvB" * 20], ids=["nothing", "garbage", "marks"])
+def test_every_truncation_of_the_newest_segment_recovers_a_prefix(tail: bytes) -> None:
+    disk, states, ends = written(is_closed=False)
+    path = newest(disk)
+    octets = bytes(disk.files[path].data)
+    first = max(i for i in range(1, len(ends)) if ends[i] < ends[i - 1] or i == 1)  # in the newest segment
+    for length in range(64, len(octets)):
+        cut = replaced(disk, path, octets[:length] + tail)
+        driver = opened(cut)
+        whole = [i for i in range(first, len(ends)) if ends[i] <= length]
+        assert driver.store.recovery.damage == []
+        assert driver.model == states[whole[-1] if whole else first - 1]
+        assert driver.store.recovery.dropped_octets == length + len(tail) - (ends[whole[-1]] if whole else 64)
+        driver.publish((1,), [b"after"])
+        driver.wait_durable()
+        driver.close()
+        again = opened(cut)
+        assert again.model == driver.model
+        assert again.store.recovery.dropped_octets == 0
+
+
+def test_a_segment_cut_within_its_header_never_held_anything() -> None:
+    disk, states, ends = written(is_closed=False)
+    path = newest(disk)
+    first = max(i for i in range(1, len(ends)) if ends[i] < ends[i - 1] or i == 1)
+    for length in range(64):
+        driver = opened(replaced(disk, path, bytes(disk.files[path].data)[:length]))
+        assert driver.store.recovery.damage == []
+        assert driver.store.recovery.dropped_octets == length
+        assert driver.model == states[first - 1]
+
+
+def test_every_flipped_bit_is_reported_or_harmless() -> None:
+    for is_closed in (True, False):
+        disk, states, _ = written(is_closed)
+        everything = ever_published(states)
+        for path in segments(disk):
+            octets = bytes(disk.files[path].data)
+            for bit in range(0, 8 * len(octets), 1 if is_closed else 5):
+                flipped = bytearray(octets)
+                flipped[bit // 8] ^= 1 << bit % 8
+                driver = opened(replaced(disk, path, bytes(flipped)))
+                recovery = driver.store.recovery
+                assert is_part_of(driver.model, everything)
+                if path == newest(disk) and not is_closed:
+                    assert recovery.damage or recovery.dropped_octets
+                else:
+                    assert recovery.damage
+                    assert not recovery.clean
+
+
+@pytest.mark.parametrize("name", ["format", "clean", "definitions"])
+def test_every_flipped_bit_beside_the_log_is_noticed(name: str) -> None:
+    disk, states, _ = written(is_closed=True)
+    path = segment_path(DIRECTORY / name, 1) if name == "definitions" else DIRECTORY / name
+    octets = bytes(disk.files[path].data)
+    for bit in range(8 * (len(octets) - 1)):
+        flipped = bytearray(octets)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged = replaced(disk, path, bytes(flipped))
+        try:
+            driver = opened(damaged)
+        except UnknownFormat:
+            assert name == "format"
+        else:
+            assert driver.model == states[-1]
+            recovery = driver.store.recovery
+            assert recovery.damage or recovery.dropped_octets or not recovery.clean
+
+
+def test_messages_beside_the_damage_survive() -> None:
+    disk, states, ends = written(is_closed=True)
+    path = segments(disk)[0]
+    octets = bytearray(disk.files[path].data)
+    octets[64 + 40] ^= 1
+    driver = opened(replaced(disk, path, bytes(octets)))
+    assert driver.store.recovery.damage == [f"log: segment 1: octets 64..{ends[1]} are broken"]
+    lost = states[1].queues[1].keys()
+    assert driver.model.queues[1] == {i: m for i, m in states[-1].queues[1].items() if i not in lost}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_lost_segment_is_reported(number: int) -> None:
+    disk, states, _ = written(is_closed=False)
+    driver = opened(replaced(disk, segment_path(LOG, number), None))
+    if number == 1:  # looks as if it had been trimmed
+        assert driver.store.recovery.damage == []
+    else:
+        assert driver.store.recovery.damage == ["log: segments 2..2 are missing"]
+    assert is_part_of(driver.model, states[-1])
+
+
+def test_a_body_cannot_pass_for_a_batch() -> None:
+    other, _, _ = written(is_closed=False)
+    forged = bytes(other.files[segments(other)[0]].data)[64:]  # whole batches of another store
+    disk = SimulatedDisk()
+    disk.seed = 99
+    driver = Driver(DIRECTORY, disk)
+    for body in (forged, b"next"):
+        driver.publish((1,), [body])
+        driver.wait_durable()
+    octets = bytearray(disk.files[newest(disk)].data)
+    octets[64] ^= 1  # the batch around it is broken, so that the scan goes through the body
+    found = opened(replaced(disk, newest(disk), bytes(octets)))
+    assert found.model.queues == {1: {2: (b"env", b"next", False)}}
+    assert found.store.recovery.damage
+
+
+def test_the_store_goes_on_behind_damage() -> None:
+    disk, _, _ = written(is_closed=True)
+    path = newest(disk)
+    octets = bytearray(disk.files[path].data)
+    octets[70] ^= 1
+    damaged = replaced(disk, path, bytes(octets)[:-3])
+    driver = opened(damaged)
+    assert driver.store.recovery.damage
+    driver.publish((1,), [b"after"])
+    driver.wait_durable()
+    driver.close()
+    assert opened(damaged).model == driver.model
