@@ -11,7 +11,7 @@ from tests.storage.simulated_disk import SimulatedDisk, SimulatedFile
 
 DIRECTORY = Path("/data")
 LOG = DIRECTORY / "log"
-SEGMENT_OCTETS = 400
+SEGMENT_OCTETS = 300
 
 
 def written(is_closed: bool) -> tuple[SimulatedDisk, list[Model], list[int]]:
@@ -20,7 +20,7 @@ def written(is_closed: bool) -> tuple[SimulatedDisk, list[Model], list[int]]:
     driver = Driver(DIRECTORY, disk, SEGMENT_OCTETS)
     states = [driver.model.copy()]
     ends = [64]
-    for step in range(7):
+    for step in range(5):
         ids = driver.publish((1, 2), [b"body %d-%d" % (step, i) for i in range(1 + step % 3)])
         driver.settle(2, ids[:1])
         driver.delivered(1, ids[0])
@@ -110,7 +110,7 @@ def test_every_flipped_bit_is_reported_or_harmless() -> None:
         everything = ever_published(states)
         for path in segments(disk):
             octets = bytes(disk.files[path].data)
-            for bit in range(0, 8 * len(octets), 1 if is_closed else 5):
+            for bit in range(0, 8 * len(octets), 1 if is_closed else 17):
                 flipped = bytearray(octets)
                 flipped[bit // 8] ^= 1 << bit % 8
                 driver = opened(replaced(disk, path, bytes(flipped)))

@@ -120,16 +120,20 @@ def test_endless_stream_beside_an_old_message_keeps_the_directory_bounded(
     disk = SimulatedDisk()
     driver = Driver(DIRECTORY, disk, segment_octets=4096)
     driver.publish((1,), [b"old"])
-    largest = 0
-    for _ in range(1000):
+    largest = largest_idle = 0
+    for step in range(1000):
         ids = driver.publish((2,), [b"x" * 200] * 3)
         driver.wait_durable()
         driver.settle(2, ids)
         octets = sum(len(file.data) for path, file in disk.files.items() if path.parent.name == "log")
         largest = max(largest, octets)
-    driver.wait_idle()
+        if step % 20 == 0:  # trimming has caught up
+            driver.wait_idle()
+            octets = sum(len(file.data) for path, file in disk.files.items() if path.parent.name == "log")
+            largest_idle = max(largest_idle, octets)
     driver.close()
-    assert largest < 10 * 4096
+    assert largest_idle < 6 * 4096
+    assert largest < 25 * 4096  # of some 850,000 octets written: trimming runs beside the stream and may lag
     found = Driver(DIRECTORY, disk).store.recovery
     assert recovered_model(found).queues == {1: {1: (b"env", b"old", False)}}
     assert found.next_message_id == 3002
