@@ -34,9 +34,7 @@ class Stream:
     bodies: list[bytes]
 
 
-def same_messages(
-    exchange: str, routing_key: str, body_octets: int, *, persistent: bool, chunk_octets: int
-) -> Stream:
+def same_messages(exchange: str, routing_key: str, body_octets: int, *, persistent: bool, chunk_octets: int) -> Stream:
     """One message again and again; at least one in a chunk."""
     body = random.Random(body_octets).randbytes(body_octets)
     flags, properties = (PERSISTENT_FLAGS, b"\x02") if persistent else (0, b"")
@@ -100,9 +98,7 @@ def _celery_task(source: random.Random, number: int, delivery_mode: int, priorit
         "stamped_headers": None,
         "stamps": {},
     }
-    body = json.dumps(
-        [arguments, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
-    ).encode()
+    body = json.dumps([arguments, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]).encode()
     properties = (
         wire.encode_shortstr("application/json")
         + wire.encode_shortstr("utf-8")

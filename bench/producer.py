@@ -95,9 +95,7 @@ def _send_in_turn(
 
     What the kernel has not taken of a message counts as sent: it goes before anything else there.
     """
-    lanes = [
-        (client.socket.send, client.socket, message) for client, message in zip(clients, messages, strict=True)
-    ]
+    lanes = [(client.socket.send, client.socket, message) for client, message in zip(clients, messages, strict=True)]
     unsent: dict[socket.socket, bytes] = {}
     waiting_limit = workload.waiting_limit // workload.producer_processes
     sent = 0

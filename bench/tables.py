@@ -96,9 +96,7 @@ def align(rows: Sequence[Sequence[str]]) -> str:
     ]
     rule = (
         "|"
-        + "|".join(
-            "-" * (width + 2) if not place else "-" * (width + 1) + ":" for place, width in enumerate(widths)
-        )
+        + "|".join("-" * (width + 2) if not place else "-" * (width + 1) + ":" for place, width in enumerate(widths))
         + "|"
     )
     return "\n".join([lines[0], rule, *lines[1:]])

@@ -29,9 +29,7 @@ def leveret(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 def test_the_installed_command_tells_its_version() -> None:
     command = Path(sysconfig.get_path("scripts")) / ("leveret.exe" if os.name == "nt" else "leveret")
-    done = subprocess.run(
-        [command, "--version"], capture_output=True, encoding="utf-8", timeout=SECONDS, check=True
-    )
+    done = subprocess.run([command, "--version"], capture_output=True, encoding="utf-8", timeout=SECONDS, check=True)
     assert done.stdout == f"leveret {broker.__version__}\n"
 
 

@@ -115,9 +115,7 @@ def test_a_bad_value_is_named_with_its_place_and_what_is_allowed(key: str, value
 def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEVERET_FRAME_MAX", "1")
     (line,) = problems()
-    assert line.startswith(
-        "frame_max: '1' from LEVERET_FRAME_MAX is not allowed; it must be a whole number from 4096"
-    )
+    assert line.startswith("frame_max: '1' from LEVERET_FRAME_MAX is not allowed; it must be a whole number from 4096")
 
 
 def test_a_bad_key_of_the_file_is_named(tmp_path: Path) -> None:
@@ -165,9 +163,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", ["LEVERET_DEFAULT_PASSWORD", "LEVERET_PASWORD", "LEVERET_TOKEN"])
-def test_the_value_of_what_may_be_a_misspelt_password_is_not_shown(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_the_value_of_what_may_be_a_misspelt_password_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "hunter2")
     (line,) = problems()
     assert "hunter2" not in line

@@ -146,8 +146,7 @@ def test_protocol_and_core_import_nothing_that_does_io_or_tells_the_time() -> No
     wrong = [
         str(found)
         for found in all_imports()
-        if any(is_within(found.module, part) for part in WITHOUT_IO)
-        and found.target.partition(".")[0] in IO_MODULES
+        if any(is_within(found.module, part) for part in WITHOUT_IO) and found.target.partition(".")[0] in IO_MODULES
     ]
     assert not wrong
 

@@ -54,12 +54,8 @@ def test_unknown_processor_time_gives_no_ratio() -> None:
     ("busiest", "generator", "idle", "limited"),
     [(0.9, 0.95, 1.0, True), (0.4, 0.8, 0.0, False), (0.6, 1.2, 0.02, True), (0.6, 1.2, 0.5, False)],
 )
-def test_row_that_the_generator_limits_is_marked(
-    busiest: float, generator: float, idle: float, limited: bool
-) -> None:
-    result = replace(
-        _result(100, 1.0), busiest_generator_share=busiest, generator_cpu_share=generator, idle_share=idle
-    )
+def test_row_that_the_generator_limits_is_marked(busiest: float, generator: float, idle: float, limited: bool) -> None:
+    result = replace(_result(100, 1.0), busiest_generator_share=busiest, generator_cpu_share=generator, idle_share=idle)
     row = Row(WORKLOADS["A"], [[result]])
     assert row.is_limited_by_generator(0) is limited
     text = tables.render(_comparison(row, brokers=1))

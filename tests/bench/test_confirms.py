@@ -49,8 +49,6 @@ def test_nack_is_refused() -> None:
 
 
 def test_channel_close_among_confirms_gives_its_text() -> None:
-    close = wire.encode_method(
-        1, wire.CHANNEL_CLOSE, b"\x01\x94" + wire.encode_shortstr("NOT_FOUND - x") + bytes(4)
-    )
+    close = wire.encode_method(1, wire.CHANNEL_CLOSE, b"\x01\x94" + wire.encode_shortstr("NOT_FOUND - x") + bytes(4))
     with pytest.raises(BrokerRefused, match="404 NOT_FOUND - x"):
         ConfirmCounter().feed(wire.encode_ack(1) + close)

@@ -105,8 +105,6 @@ def test_unfinished_delivery_at_the_end_is_refused() -> None:
 
 
 def test_channel_close_gives_its_text() -> None:
-    close = wire.encode_method(
-        1, wire.CHANNEL_CLOSE, b"\x01\x94" + wire.encode_shortstr("NOT_FOUND - x") + bytes(4)
-    )
+    close = wire.encode_method(1, wire.CHANNEL_CLOSE, b"\x01\x94" + wire.encode_shortstr("NOT_FOUND - x") + bytes(4))
     with pytest.raises(BrokerRefused, match="404 NOT_FOUND - x"):
         _feed(DeliveryCounter(SAME), close, [])

@@ -35,9 +35,7 @@ def told(events: list[Event]) -> list[Told]:
             for piece in event.pieces:
                 publish, shape = event.publish, event.shape
                 octets = shape.lead + piece
-                flat.append(
-                    (publish.channel, publish.exchange, publish.routing_key, shape.facts.persistent, octets)
-                )
+                flat.append((publish.channel, publish.exchange, publish.routing_key, shape.facts.persistent, octets))
         elif isinstance(event, Ack):
             flat += [(event.channel, event.first_tag + n, event.multiple) for n in range(event.count)]
         elif isinstance(event, MethodFrame):
@@ -152,9 +150,7 @@ bodies = st.one_of(
     st.sampled_from([b"x" * 16, message(b"x" * 16)[:30], message(b"x" * 16), b"\xce" * 9]),
     st.integers(0, 9000).map(lambda size: b"z" * size),
 )
-messages = st.tuples(
-    bodies, st.sampled_from([b"q", b"r"]), st.sampled_from([PLAIN, PERSISTENT]), st.integers(1, 2)
-)
+messages = st.tuples(bodies, st.sampled_from([b"q", b"r"]), st.sampled_from([PLAIN, PERSISTENT]), st.integers(1, 2))
 
 
 @st.composite

@@ -453,9 +453,7 @@ def test_a_method_out_of_order_ends_in_silence(reach: Callable[[], Handshake], m
         send(reach(), method)
 
 
-@pytest.mark.parametrize(
-    "method", [m for m in CLIENTS if not isinstance(m, Connection.Open)], ids=lambda m: m.name
-)
+@pytest.mark.parametrize("method", [m for m in CLIENTS if not isinstance(m, Connection.Open)], ids=lambda m: m.name)
 def test_a_method_in_place_of_open_is_a_channel_fault(method: Frame) -> None:
     with pytest.raises(ChannelFault) as caught:
         send(tuned(), method)

@@ -35,9 +35,7 @@ def sample(method_class: type[Frame]) -> Frame:
         "longstr": "long ü",
         "table": TABLE,
     }
-    return build(
-        method_class, **{name: values[method_class.amqp_type(name)] for name in method_class.attributes()}
-    )
+    return build(method_class, **{name: values[method_class.amqp_type(name)] for name in method_class.attributes()})
 
 
 def fields(method: Frame) -> dict[str, object]:

@@ -77,9 +77,7 @@ def test_less_than_the_level_is_not_written(written: Any) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
-def test_an_exception_is_written_with_its_traceback_and_no_values(
-    written: Any, log_format: logs.LogFormat
-) -> None:
+def test_an_exception_is_written_with_its_traceback_and_no_values(written: Any, log_format: logs.LogFormat) -> None:
     log = written.set_up(log_format)
 
     secret = "".join(("hun", "ter2"))

@@ -67,18 +67,14 @@ def test_replies_about_what_is_durable_wait_for_the_disk(channel: FakeChannel) -
     assert call(channel, EXCHANGE.Declare, exchange="x", exchange_type="direct", durable=True) == [
         "Exchange.DeclareOk when durable"
     ]
-    assert call(channel, EXCHANGE.Declare, exchange="x", exchange_type="direct", passive=True) == [
-        "Exchange.DeclareOk"
-    ]
+    assert call(channel, EXCHANGE.Declare, exchange="x", exchange_type="direct", passive=True) == ["Exchange.DeclareOk"]
     assert call(channel, QUEUE.Declare, queue="q", durable=True) == ["Queue.DeclareOk when durable"]
     assert call(channel, QUEUE.Declare, queue="q", durable=True) == ["Queue.DeclareOk when durable"]
     assert call(channel, QUEUE.Declare, queue="q", passive=True) == ["Queue.DeclareOk"]
     assert call(channel, QUEUE.Bind, queue="q", exchange="x") == ["Queue.BindOk when durable"]
     assert call(channel, QUEUE.Unbind, queue="q", exchange="x") == ["Queue.UnbindOk when durable"]
     assert call(channel, EXCHANGE.Bind, destination="x", source="amq.topic") == ["Exchange.BindOk when durable"]
-    assert call(channel, EXCHANGE.Unbind, destination="x", source="amq.topic") == [
-        "Exchange.UnbindOk when durable"
-    ]
+    assert call(channel, EXCHANGE.Unbind, destination="x", source="amq.topic") == ["Exchange.UnbindOk when durable"]
     assert call(channel, QUEUE.Delete, queue="q") == ["Queue.DeleteOk when durable"]
     assert call(channel, EXCHANGE.Delete, exchange="x") == ["Exchange.DeleteOk when durable"]
 

@@ -42,9 +42,7 @@ class Confirms:
 
 
 @pytest.mark.parametrize("durable", [False, True], ids=["transient", "durable"])
-async def test_every_publish_is_confirmed_once_in_ascending_order(
-    durable: bool, channel: Any, names: Names
-) -> None:
+async def test_every_publish_is_confirmed_once_in_ascending_order(durable: bool, channel: Any, names: Names) -> None:
     queue = names.queue("confirm")
     await ask(channel.queue_declare, queue, durable=durable)
     confirms = Confirms()

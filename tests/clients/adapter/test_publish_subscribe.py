@@ -100,9 +100,7 @@ async def test_exclusive_queue_vanishes_with_its_connection(connect_async: Conne
     assert (reason.reply_code, reason.reply_text) == (404, f"NOT_FOUND - no queue '{queue}' in vhost '/'")
 
 
-async def test_consumer_is_told_when_its_queue_is_deleted(
-    connect_async: Connect, channel: Any, names: Names
-) -> None:
+async def test_consumer_is_told_when_its_queue_is_deleted(connect_async: Connect, channel: Any, names: Names) -> None:
     queue = names.queue("cancel")
     await ask(channel.queue_declare, queue)
     cancelled: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

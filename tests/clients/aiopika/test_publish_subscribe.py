@@ -136,9 +136,7 @@ async def test_master_and_worker_pattern_shares_tasks(connect_aio: Connect, name
     assert done == list(range(10))
 
 
-async def test_exclusive_queue_vanishes_with_its_connection(
-    connect_aio: Connect, channel: AbstractChannel
-) -> None:
+async def test_exclusive_queue_vanishes_with_its_connection(connect_aio: Connect, channel: AbstractChannel) -> None:
     owner = await connect_aio()
     queue = await (await owner.channel()).declare_queue(exclusive=True)
     assert queue.name.startswith("amq.gen-")

@@ -123,9 +123,7 @@ def test_names_that_start_with_amq_are_reserved(connection: Any) -> None:
     assert closed.value.reply_text == ("ACCESS_REFUSED - queue name 'amq.mine' contains reserved prefix 'amq.*'")
     with pytest.raises(ChannelClosedByBroker) as closed:
         connection.channel().exchange_declare("amq.mine")
-    assert closed.value.reply_text == (
-        "ACCESS_REFUSED - exchange name 'amq.mine' contains reserved prefix 'amq.*'"
-    )
+    assert closed.value.reply_text == ("ACCESS_REFUSED - exchange name 'amq.mine' contains reserved prefix 'amq.*'")
     with pytest.raises(ChannelClosedByBroker) as closed:
         connection.channel().exchange_delete("amq.direct")
     assert closed.value.reply_code == 403

@@ -7,9 +7,7 @@ from tests.clients.names import Names
 from tests.clients.waiting import Inbox, pump, wait_ready
 
 
-def test_message_published_to_the_default_exchange_reaches_the_queue_of_that_name(
-    channel: Any, names: Names
-) -> None:
+def test_message_published_to_the_default_exchange_reaches_the_queue_of_that_name(channel: Any, names: Names) -> None:
     queue = names.queue("hello")
     channel.queue_declare(queue)
     channel.basic_publish(exchange="", routing_key=queue, body=b"Hello World!")

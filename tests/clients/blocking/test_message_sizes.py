@@ -16,9 +16,7 @@ def pattern(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("frame_max", [4096, 8192, 131072])
-def test_bodies_around_the_frame_size_arrive_whole(
-    frame_max: int, connect: Callable[..., Any], names: Names
-) -> None:
+def test_bodies_around_the_frame_size_arrive_whole(frame_max: int, connect: Callable[..., Any], names: Names) -> None:
     queue = names.queue("sizes")
     channel = connect(frame_max=frame_max).channel()
     channel.queue_declare(queue)
