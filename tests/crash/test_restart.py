@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 import pika
 import pytest
-from pika.exceptions import AMQPError, ChannelClosedByBroker, ConnectionClosedByBroker
+from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from tests.brokers import RunningBroker
 from tests.clients.waiting import Inbox, pump, ready_count, wait_ready
@@ -17,20 +16,6 @@ Outage = Callable[[], None]
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 TRANSIENT = pika.BasicProperties(delivery_mode=1)
-
-
-@pytest.fixture(params=["clean stop", "kill"])
-def outage(request: pytest.FixtureRequest, own_broker: RunningBroker) -> Outage:
-    """Ends the broker, in order or by SIGKILL, and starts it again."""
-
-    def end_and_start() -> None:
-        if request.param == "kill":
-            own_broker.kill()
-            own_broker.start()
-        else:
-            own_broker.restart()
-
-    return end_and_start
 
 
 def confirming(connection: Any) -> Any:
@@ -54,31 +39,21 @@ def drain(channel: Any, queue: str) -> list[tuple[bytes, bool]]:
     return found
 
 
-def forget(connection: Any) -> None:
-    """Let pika find out that the broker went away."""
-    with suppress(AMQPError):
-        pump(connection, until=lambda: bool(connection.is_closed))
-
-
 def test_confirmed_persistent_messages_return_in_order(connect: Connect, outage: Outage) -> None:
     channel = confirming(connect())
     channel.queue_declare("durable", durable=True)
     for number in range(300):
         channel.basic_publish("", "durable", b"%d" % number, PERSISTENT)
     outage()
-    forget(channel.connection)
     assert drain(connect().channel(), "durable") == [(b"%d" % number, False) for number in range(300)]
 
 
-def test_transient_messages_are_gone_and_persistent_ones_between_them_stay(
-    connect: Connect, outage: Outage
-) -> None:
+def test_transient_messages_are_gone_and_persistent_ones_between_them_stay(connect: Connect, outage: Outage) -> None:
     channel = confirming(connect())
     channel.queue_declare("durable", durable=True)
     for number in range(30):
         channel.basic_publish("", "durable", b"%d" % number, PERSISTENT if number % 3 else TRANSIENT)
     outage()
-    forget(channel.connection)
     left = [body for body, _redelivered in drain(connect().channel(), "durable")]
     assert left == [b"%d" % number for number in range(30) if number % 3]
 
@@ -92,7 +67,6 @@ def test_transient_and_exclusive_queues_are_gone(connect: Connect, outage: Outag
     for queue in ("transient", "exclusive", "exclusive and durable"):
         channel.basic_publish("", queue, b"gone", PERSISTENT)
     outage()
-    forget(channel.connection)
     connection = connect()
     for queue in ("transient", "exclusive", "exclusive and durable"):
         with pytest.raises(ChannelClosedByBroker) as closed:
@@ -119,14 +93,11 @@ def test_settled_messages_stay_settled(connect: Connect, outage: Outage) -> None
     wait_ready(connection.channel(), "durable", 6)
     make_safe(connection)
     outage()
-    forget(connection)
     expected = [(b"1", True), (b"2", True), (b"6", True), (b"7", True), (b"8", False), (b"9", False)]
     assert drain(connect().channel(), "durable") == expected
 
 
-def test_delivered_but_unacked_messages_return_redelivered_in_their_place(
-    connect: Connect, outage: Outage
-) -> None:
+def test_delivered_but_unacked_messages_return_redelivered_in_their_place(connect: Connect, outage: Outage) -> None:
     channel = confirming(connect())
     channel.queue_declare("durable", durable=True)
     for number in range(6):
@@ -139,7 +110,6 @@ def test_delivered_but_unacked_messages_return_redelivered_in_their_place(
     pump(channel.connection, until=lambda: len(inbox) == 4)
     make_safe(channel.connection)
     outage()
-    forget(channel.connection)
     expected = [(b"0", True), (b"2", True), (b"3", True), (b"4", False), (b"5", False)]
     assert drain(connect().channel(), "durable") == expected
 
@@ -163,7 +133,6 @@ def test_exchanges_and_bindings_of_every_type_return(connect: Connect, outage: O
     channel.exchange_declare("source", exchange_type="topic", durable=True)
     channel.exchange_bind("my fanout", "source", "x.#")
     outage()
-    forget(channel.connection)
     channel = confirming(connect())
     about = pika.BasicProperties(headers={"format": "pdf"})
     for exchange, key in (("my direct", "key"), ("my fanout", "?"), ("my topic", "a.b.c"), ("source", "x.y")):
@@ -195,7 +164,6 @@ def test_what_was_deleted_unbound_or_purged_stays_so(connect: Connect, outage: O
     # A purge is no promise of its own; a confirm that comes later says that it is on disk.
     channel.basic_publish("", "declared again", b"after", PERSISTENT)
     outage()
-    forget(connection)
     channel = confirming(connect())
     for queue in ("unbound", "purged", "declared again"):
         channel.basic_publish("amq.direct", queue, b"by binding")
@@ -238,7 +206,6 @@ def test_properties_and_bodies_of_all_sizes_return_unchanged(connect: Connect, o
     for body in bodies:
         channel.basic_publish("", "durable", body, properties)
     outage()
-    forget(channel.connection)
     channel = connect().channel()
     for body in bodies:
         method, found, found_body = channel.basic_get("durable", auto_ack=True)
@@ -252,7 +219,6 @@ def test_queue_arguments_return(connect: Connect, outage: Outage) -> None:
     channel = connect().channel()
     channel.queue_declare("durable", durable=True, arguments=arguments)
     outage()
-    forget(channel.connection)
     channel = connect().channel()
     channel.queue_declare("durable", durable=True, arguments=arguments)
     with pytest.raises(ChannelClosedByBroker) as closed:
@@ -277,7 +243,6 @@ def test_committed_transaction_returns_and_open_one_does_not(connect: Connect, o
     channel.basic_publish("", "first", b"not committed", PERSISTENT)
     channel.queue_declare("first", passive=True)
     outage()
-    forget(channel.connection)
     channel = connect().channel()
     assert drain(channel, "first") == [(b"committed", False)]
     assert drain(channel, "second") == [(b"committed", False)]
@@ -298,7 +263,6 @@ def test_fanout_returns_to_every_durable_queue_and_to_those_alone_that_had_not_s
         channel.basic_get("two", auto_ack=True)
     make_safe(channel.connection)
     outage()
-    forget(channel.connection)
     channel = connect().channel()
     everything = [b"0", b"1", b"2", b"3", b"4"]
     for queue, expected in (("one", everything), ("two", everything[2:]), ("three", everything)):
@@ -311,7 +275,6 @@ def test_messages_survive_several_outages_and_more_are_added_behind_them(connect
         channel = confirming(connect())
         channel.basic_publish("", "durable", b"%d" % number, PERSISTENT)
         outage()
-        forget(channel.connection)
     assert [body for body, _redelivered in drain(connect().channel(), "durable")] == [b"0", b"1", b"2", b"3"]
 
 
@@ -325,10 +288,8 @@ def test_emptied_queue_comes_back_empty(connect: Connect, outage: Outage) -> Non
     pump(channel.connection, until=lambda: len(inbox) == 100)
     channel.basic_ack(100, multiple=True)
     channel.connection.close()
-    connection = connect()
-    make_safe(connection)
+    make_safe(connect())
     outage()
-    forget(connection)
     assert ready_count(connect().channel(), "durable") == 0
 
 
@@ -341,6 +302,4 @@ def test_client_hears_320_when_the_broker_stops_in_order(connect: Connect, own_b
             pump(connection, until=lambda: False)
         assert exit_code.result() == 0
     assert closed.value.reply_code == 320
-    assert closed.value.reply_text == (
-        "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
-    )
+    assert closed.value.reply_text == ("CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'")
