@@ -8,6 +8,7 @@ SECTIONS = (
     "handshake",
     "tune",
     "framing",
+    "segments",
     "channel",
     "exchange",
     "queue_declare",
