@@ -27,6 +27,7 @@ SECTIONS = (
     "closing",
     "heartbeats",
     "names",
+    "precedence",
     "ttl",
     "expires",
     "length_limits",
