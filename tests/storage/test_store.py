@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,32 @@ def test_endless_stream_beside_an_old_message_keeps_the_directory_bounded(
     assert found.next_message_id == 3002
 
 
+def test_settled_while_it_is_read_for_copying_is_not_copied() -> None:
+    class Slow(SimulatedDisk):
+        released = threading.Event()
+
+        def open_read(self, path: Path) -> int:
+            assert self.released.wait(20)
+            return super().open_read(path)
+
+    disk = Slow()
+    driver = Driver(DIRECTORY, disk, segment_octets=500)
+    driver.publish((1,), [b"old", b"older"])
+    for _ in range(12):
+        ids = driver.publish((2,), [b"x" * 200])
+        driver.wait_durable()
+        driver.settle(2, ids)
+    assert not driver.store.is_idle  # the reader waits for the disk
+    driver.settle(1, range(1, 3))
+    driver.wait_durable()
+    disk.released.set()
+    driver.wait_idle()
+    driver.close()
+    assert not driver.store.damage
+    assert driver.model.queues == {}
+    assert Driver(DIRECTORY, disk).model.queues == {}
+
+
 def test_ids_do_not_return_when_all_messages_are_trimmed() -> None:
     disk = SimulatedDisk()
     driver = Driver(DIRECTORY, disk, segment_octets=100)
@@ -158,6 +185,7 @@ def test_ids_do_not_return_when_all_messages_are_trimmed() -> None:
 
 CHILD = """
 import sys
+import threading
 from pathlib import Path
 from tests.storage.driving import Driver
 driver = Driver(Path(sys.argv[1]), segment_octets=20_000)
