@@ -1,0 +1,86 @@
+"""ConsumerLine by way of a queue: priorities, the single active consumer, shared limits, order on one channel."""
+
+from broker.core.consumers import Consumer
+from broker.core.queues.classic import ClassicQueue
+from tests.core.node import Node
+from tests.core.recording import RecordingChannel
+
+
+def subscribe(
+    queue: ClassicQueue, channel: RecordingChannel, tag: str, priority: int = 0, prefetch: int = 0
+) -> Consumer:
+    arguments = {"x-priority": priority} if priority else {}
+    consumer = Consumer(tag, queue, channel, no_ack=False, exclusive=False, prefetch=prefetch, arguments=arguments)
+    queue.subscribe(consumer)
+    return consumer
+
+
+def tags_in_order(*channels: RecordingChannel) -> str:
+    taken = sorted((message_id, tag) for channel in channels for tag, message_id, _ in channel.taken)
+    return "".join(tag for _, tag in taken)
+
+
+def test_higher_priority_is_filled_first() -> None:
+    node, channel = Node(), RecordingChannel()
+    queue = node.declare("q")
+    for tag, priority in (("a", 0), ("b", 5), ("c", 5), ("d", -1)):
+        subscribe(queue, channel, tag, priority, prefetch=2)
+    node.publish(*(b"%d" % n for n in range(8)))
+    assert tags_in_order(channel) == "bcbcaadd"
+
+
+def test_priority_that_gets_credit_back_goes_first_again() -> None:
+    node, channel = Node(), RecordingChannel()
+    queue = node.declare("q")
+    high = subscribe(queue, channel, "h", 9, prefetch=1)
+    subscribe(queue, channel, "l")
+    node.publish(b"1", b"2")
+    assert tags_in_order(channel) == "hl"
+    high.credit += 1
+    queue.consumer_ready(high)
+    node.publish(b"3")
+    assert tags_in_order(channel) == "hlh"
+
+
+def test_single_active_consumer_gets_all_and_hands_over_in_order() -> None:
+    node, channel = Node(), RecordingChannel()
+    queue = node.declare("q", single_active_consumer=True)
+    first, second, third = (subscribe(queue, channel, tag) for tag in "abc")
+    node.publish(b"1", b"2")
+    queue.unsubscribe(second)
+    node.publish(b"3")
+    queue.unsubscribe(first)
+    node.publish(b"4")
+    assert tags_in_order(channel) == "aaac"
+    assert queue.line.active is third
+
+
+def test_single_active_consumer_without_credit_is_waited_for() -> None:
+    node, channel = Node(), RecordingChannel()
+    queue = node.declare("q", single_active_consumer=True)
+    subscribe(queue, channel, "a", prefetch=1)
+    subscribe(queue, channel, "b")
+    node.publish(b"1", b"2")
+    assert tags_in_order(channel) == "a"
+    assert queue.message_count == 1
+
+
+def test_consumers_of_one_channel_see_messages_in_order() -> None:
+    node, channel = Node(), RecordingChannel()
+    queue = node.declare("q")
+    for tag in "abc":
+        subscribe(queue, channel, tag)
+    node.publish(*(b"%d" % n for n in range(9)))
+    assert [(tag, message_id) for tag, message_id, _ in channel.taken] == list(
+        zip("abcabcabc", range(1, 10), strict=True)
+    )
+
+
+def test_consumers_of_several_channels_share_a_run_in_strict_turn() -> None:
+    node, channels = Node(), [RecordingChannel() for _ in range(3)]
+    queue = node.declare("q")
+    for tag, channel in zip("abc", channels, strict=True):
+        subscribe(queue, channel, tag)
+    node.publish(*(b"%d" % n for n in range(10)))
+    node.publish(b"x")
+    assert tags_in_order(*channels) == "abcabcabcab"
