@@ -5,6 +5,7 @@ RabbitMQ: Sender-selected Distribution, Direct Reply-to.
 
 from typing import Final
 
+from broker.core.routable import Routable
 from protocol.content import Shape
 from protocol.errors import PreconditionFailed
 from protocol.headers import decode_headers, with_header_payload, with_headers, with_reply_to
@@ -14,13 +15,16 @@ REPLY_TO: Final = "amq.rabbitmq.reply-to"
 """The pseudo-queue that a client consumes from to get replies."""
 
 
-class Addressed:
+class Addressed(Routable):
     """Messages of one content header, with all routing keys: the publisher's first, then those of CC and BCC.
 
     BCC is taken out of the header. Raises PreconditionFailed (406) where CC or BCC is no array.
     """
 
-    __slots__ = ("headers", "pieces", "routing_keys", "shape")
+    __slots__ = ()
+    headers: FieldTable
+    pieces: list[bytes]
+    shape: Shape
 
     def __init__(self, shape: Shape, pieces: list[bytes], routing_key: str) -> None:
         payload = shape.header_payload(pieces[0])

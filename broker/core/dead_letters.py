@@ -12,6 +12,7 @@ from broker.core.clock import Clock
 from broker.core.enqueue import Enqueuer, Route
 from broker.core.messages import Stretch, readdressed
 from broker.core.queues.classic import ClassicQueue
+from broker.core.routable import Routable
 from broker.core.vhosts import VirtualHost
 from protocol.content import Shape
 from protocol.headers import decode_headers, expiration_of, with_header_payload, with_headers
@@ -37,6 +38,7 @@ class DeadLetters:
         exchange = vhost.exchanges.get(rules.dead_letter_exchange or "")
         if exchange is None or rules.dead_letter_exchange is None:
             return
+        stretch = stretch.as_published()
         groups = [stretch.pieces] if stretch.shape.lead else [[piece] for piece in stretch.pieces]
         for pieces in groups:
             shape, headers = stretch.shape, decode_headers(stretch.shape.header_payload(pieces[0]))
@@ -46,7 +48,7 @@ class DeadLetters:
             if rules.dead_letter_routing_key is not None:
                 keys = [rules.dead_letter_routing_key]
             shape = readdressed(shape, exchange.name, keys[0])
-            targets = vhost.route_keys(exchange, keys, headers)
+            targets = vhost.route_message(exchange, Routable(keys, headers, shape, pieces))
             if reason != "rejected":
                 targets = [target for target in targets if not _is_cycle(headers["x-death"], target.name)]
             if targets:

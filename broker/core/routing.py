@@ -5,29 +5,23 @@ RabbitMQ: Exchange to Exchange Bindings, Alternate Exchanges.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from broker.core.bindings import Destination
 from broker.core.exchanges.exchange import Exchange
 from broker.core.queues.classic import ClassicQueue
-from protocol.tables import FieldTable
+from broker.core.routable import Routable
 
 
-def find_queues(
-    exchanges: Mapping[str, Exchange], first: Exchange, routing_keys: Sequence[str], headers: FieldTable | None
-) -> list[ClassicQueue]:
-    """Return the queues for a message with these keys: the publisher's, and those of CC and BCC.
-
-    Their order depends on the bindings alone: nearest exchange first. Headers may be None where no exchange on
-    the way looks at them.
-    """
+def find_queues(exchanges: Mapping[str, Exchange], first: Exchange, message: Routable) -> list[ClassicQueue]:
+    """Return the queues for a message, in an order that depends on the bindings alone: nearest exchange first."""
     found: dict[ClassicQueue, None] = {}
     seen = {first}
     waiting = deque(seen)
     while waiting:
         exchange = waiting.popleft()
-        matched = _matched(exchange, routing_keys, headers)
+        matched = exchange.match_message(message)
         if not exchange.fed_exchange_count:
             found.update(dict.fromkeys(cast(list[ClassicQueue], matched)))
         for destination in matched if exchange.fed_exchange_count else ():
@@ -42,12 +36,6 @@ def find_queues(
                 seen.add(alternate)
                 waiting.append(alternate)
     return list(found)
-
-
-def _matched(exchange: Exchange, routing_keys: Sequence[str], headers: FieldTable | None) -> list[Destination]:
-    if len(routing_keys) == 1:
-        return exchange.match(routing_keys[0], headers)
-    return list(dict.fromkeys(found for key in routing_keys for found in exchange.match(key, headers)))
 
 
 def alternate_of(exchanges: Mapping[str, Exchange], exchange: Exchange) -> Exchange | None:

@@ -31,6 +31,7 @@ from broker.core.exchanges.types import EXCHANGE_TYPES, exchange_type
 from broker.core.names import QueueNames, exchange_text, is_reserved, queue_text
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.reply import ReplyQueue
+from broker.core.routable import LooksAt, Routable
 from broker.core.routing import find_queues, reachable
 from protocol.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 from protocol.tables import FieldTable
@@ -87,8 +88,8 @@ class VirtualHost:
         "_bindings",
         "_define",
         "_exclusive",
-        "_key_alone",
-        "_key_alone_version",
+        "_looks_at",
+        "_looks_at_version",
         "_make_queue",
         "_next_queue_id",
         "_queue_names",
@@ -119,8 +120,8 @@ class VirtualHost:
         self._define = define
         self._bindings = Bindings()
         self._exclusive: dict[object, dict[ClassicQueue, None]] = {}
-        self._key_alone: dict[Exchange, bool] = {}
-        self._key_alone_version = 0
+        self._looks_at: dict[Exchange, LooksAt] = {}
+        self._looks_at_version = 0
         for exchange, kind, internal in PREDECLARED:
             properties = ExchangeProperties(durable=True, internal=internal)
             self.exchanges[exchange] = EXCHANGE_TYPES[kind](exchange, name, properties)
@@ -140,27 +141,31 @@ class VirtualHost:
     def route(self, exchange: Exchange, routing_key: str, headers: FieldTable | None) -> list[ClassicQueue]:
         """Return the queues for a message, each once, in an order that depends on the bindings alone.
 
-        ``headers`` may be None unless ``route_depends_on_headers``.
+        ``headers`` may be None where ``looks_at`` says that the key is all that matters.
         """
         matched = exchange.match(routing_key, headers)
         if exchange.fed_exchange_count == 0 and (matched or not exchange.alternate):
             return cast(list[ClassicQueue], matched)
-        return find_queues(self.exchanges, exchange, (routing_key,), headers)
+        return find_queues(self.exchanges, exchange, Routable((routing_key,), headers))
 
     def route_keys(self, exchange: Exchange, routing_keys: list[str], headers: FieldTable | None) -> list[ClassicQueue]:
         """As ``route``, for a message with several keys. RabbitMQ: Sender-selected Distribution."""
-        return find_queues(self.exchanges, exchange, routing_keys, headers)
+        return self.route_message(exchange, Routable(routing_keys, headers))
 
-    def route_depends_on_headers(self, exchange: Exchange) -> bool:
-        """Whether more than the routing key may decide what ``route`` finds, so that it is not to be kept."""
-        if self._key_alone_version != self.topology_version:
-            self._key_alone.clear()
-            self._key_alone_version = self.topology_version
-        known = self._key_alone.get(exchange)
+    def route_message(self, exchange: Exchange, message: Routable) -> list[ClassicQueue]:
+        """As ``route``, for messages whose header is at hand; where ``looks_at`` says so, for one alone."""
+        return find_queues(self.exchanges, exchange, message)
+
+    def looks_at(self, exchange: Exchange) -> LooksAt:
+        """How much of a message may decide what ``route`` finds: the most that any exchange on the way looks at."""
+        if self._looks_at_version != self.topology_version:
+            self._looks_at.clear()
+            self._looks_at_version = self.topology_version
+        known = self._looks_at.get(exchange)
         if known is None:
-            known = all(each.routes_by_key_alone for each in reachable(self.exchanges, exchange))
-            self._key_alone[exchange] = known
-        return not known
+            known = max(each.looks_at for each in reachable(self.exchanges, exchange))
+            self._looks_at[exchange] = known
+        return known
 
     # Exchanges
 

@@ -20,6 +20,7 @@ from broker.core.names import ConsumerTags, ServerNames
 from broker.core.publish_checks import check_content
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.reply import ReplyQueue
+from broker.core.routable import LooksAt
 from broker.core.unacked import Delivery, Unacked
 from broker.server.transaction import Transaction
 from protocol import delivery
@@ -103,7 +104,7 @@ class Channel:
         vhost = self.connection.vhost
         if route is None or route.topology_version != vhost.topology_version:
             exchange = self._exchange_to_publish(publish)
-            if vhost.route_depends_on_headers(exchange):
+            if vhost.looks_at(exchange) is not LooksAt.KEY:
                 self._publish_by_headers(run)
                 return
             queues = vhost.route(exchange, publish.routing_key, None)
@@ -111,7 +112,7 @@ class Channel:
         self._enqueue(publish, route, shape, pieces)
 
     def _publish_by_headers(self, run: PublishRun) -> None:
-        """Publish messages whose headers matter: each by itself, unless the run has one header.
+        """Publish messages whose headers matter: each by itself, unless the run has one header and goes one way.
 
         RabbitMQ: Sender-selected Distribution, Direct Reply-to.
         """
@@ -120,11 +121,12 @@ class Channel:
         exchange = self._exchange_to_publish(publish)
         if shape.facts.reply_to == REPLY_TO and self.reply_queue is None:
             raise PreconditionFailed("fast reply consumer does not exist")
-        for pieces in [run.pieces] if shape.lead else [[piece] for piece in run.pieces]:
+        is_one = shape.lead and vhost.looks_at(exchange) is not LooksAt.MESSAGE
+        for pieces in [run.pieces] if is_one else [[piece] for piece in run.pieces]:
             addressed = Addressed(shape, pieces, publish.routing_key)
             if shape.facts.reply_to == REPLY_TO and self.reply_queue is not None:
                 addressed.replace_reply_to(self.reply_queue.name)
-            queues = vhost.route_keys(exchange, addressed.routing_keys, addressed.headers)
+            queues = vhost.route_message(exchange, addressed)
             self._enqueue(publish, Route(queues, vhost.topology_version), addressed.shape, addressed.pieces)
 
     def _exchange_to_publish(self, publish: PublishMethod) -> Exchange:

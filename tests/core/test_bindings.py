@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.core.bindings import arguments_identity
+from broker.core.exchanges.exchange import Exchange
+from broker.core.routable import LooksAt
 from protocol.tables import Byte, FieldTable
 from tests.core.topology import OWNER, bind, names, new_exchange, new_queue, new_vhost, routed, unbind
 
@@ -199,11 +201,14 @@ def test_several_keys_find_each_queue_once_and_the_alternate_only_if_none_matche
     assert names(vhost.route_keys(exchange, ["c", "d"], None)) == ["rest"]
 
 
-def test_a_route_depends_on_headers_when_a_headers_exchange_can_be_reached() -> None:
+def test_headers_matter_to_a_route_when_a_headers_exchange_can_be_reached() -> None:
     vhost = new_vhost()
     for name in ("a", "b", "c"):
         new_exchange(vhost, name, "topic")
-    depends = vhost.route_depends_on_headers
+
+    def depends(exchange: Exchange) -> bool:
+        return vhost.looks_at(exchange) is LooksAt.HEADER
+
     assert depends(vhost.exchanges["amq.headers"])
     assert not depends(vhost.exchanges["a"])
     assert not depends(vhost.exchanges[""])
@@ -217,12 +222,12 @@ def test_a_route_depends_on_headers_when_a_headers_exchange_can_be_reached() -> 
     assert not depends(vhost.exchanges["a"])
 
 
-def test_a_route_depends_on_headers_through_an_alternate_too() -> None:
+def test_headers_matter_to_a_route_through_an_alternate_too() -> None:
     vhost = new_vhost()
     exchange = vhost.declare_exchange("x", "direct", arguments=with_alternate("later"))
-    assert not vhost.route_depends_on_headers(exchange)
+    assert vhost.looks_at(exchange) is LooksAt.KEY
     new_exchange(vhost, "later", "headers")
-    assert vhost.route_depends_on_headers(exchange)
+    assert vhost.looks_at(exchange) is LooksAt.HEADER
 
 
 def test_deleting_a_queue_looks_at_its_own_bindings_alone() -> None:

@@ -12,6 +12,7 @@ from typing import ClassVar
 from broker.core.arguments import check_equivalent_argument, check_equivalent_flag, refuse_inequivalent
 from broker.core.bindings import Binding, BindingIdentity, Destination
 from broker.core.names import exchange_text
+from broker.core.routable import LooksAt, Routable
 from protocol.errors import PreconditionFailed
 from protocol.tables import FieldTable, type_name
 
@@ -35,9 +36,6 @@ class Exchange(ABC):
     """
 
     type_name: ClassVar[str]
-    routes_by_key_alone: ClassVar[bool] = True
-    """Whether the same routing key finds the same destinations until a binding changes."""
-
     __slots__ = (
         "alternate",
         "arguments",
@@ -76,6 +74,22 @@ class Exchange(ABC):
         check_equivalent_flag(text, "auto_delete", properties.auto_delete, self.auto_delete)
         check_equivalent_flag(text, "internal", properties.internal, self.internal)
         check_equivalent_argument(text, ALTERNATE_EXCHANGE, properties.arguments, self.arguments)
+
+    @property
+    def looks_at(self) -> LooksAt:
+        """How much of a message decides where it goes."""
+        return LooksAt.KEY
+
+    def match_message(self, message: Routable) -> list[Destination]:
+        """Return what ``match`` finds for all keys of a message, each once.
+
+        A type that takes one decision a message, or looks at more than keys and headers, has its own.
+        RabbitMQ: Sender-selected Distribution.
+        """
+        routing_keys, headers = message.routing_keys, message.headers
+        if len(routing_keys) == 1:
+            return self.match(routing_keys[0], headers)
+        return list(dict.fromkeys(found for key in routing_keys for found in self.match(key, headers)))
 
     @abstractmethod
     def match(self, routing_key: str, headers: FieldTable | None) -> list[Destination]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from broker.core.bindings import Binding, Destination
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
+from broker.core.routable import LooksAt
 from broker.core.terms import term_text
 from protocol.errors import PreconditionFailed
 from protocol.tables import FieldTable, type_name
@@ -67,7 +68,6 @@ class HeadersExchange(Exchange):
     """
 
     type_name = "headers"
-    routes_by_key_alone = False
     __slots__ = ("_all", "_always", "_any")
 
     def __init__(self, name: str, vhost_name: str, properties: ExchangeProperties) -> None:
@@ -75,6 +75,10 @@ class HeadersExchange(Exchange):
         self._always: dict[Binding, None] = {}
         self._any: dict[Criterion, dict[Binding, None]] = {}
         self._all: dict[Criterion, dict[Binding, frozenset[Criterion]]] = {}
+
+    @property
+    def looks_at(self) -> LooksAt:
+        return LooksAt.HEADER
 
     @classmethod
     def check_binding(cls, routing_key: str, arguments: FieldTable) -> None:
