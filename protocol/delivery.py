@@ -37,16 +37,16 @@ class DeliveryWriter:
         self._channel = channel
         self._tag = short_string(consumer_tag.encode())
         self._frame_max = frame_max
-        self._prepared: dict[Shape, tuple[bytes, bytes, bytes, bool]] = {}
+        self._prepared: dict[Shape, tuple[bytes, bytes, bool]] = {}
 
     def write(self, out: list[bytes], shape: Shape, pieces: Sequence[bytes], first_tag: int, redelivered: bool) -> None:
         """Append the frames of a run's deliveries, tags counting from ``first_tag``, to ``out``."""
         prepared = self._prepared.get(shape)
         if prepared is None:
             prepared = self._prepare(shape)
-        head, lead, redelivered_lead, is_foreign = prepared
+        head, lead, is_foreign = prepared
         if redelivered:
-            lead = redelivered_lead
+            lead = b"\x01" + lead[1:]
         if is_foreign:
             pieces = [content_on_channel(shape, piece, self._channel, self._frame_max) for piece in pieces]
         low, count = first_tag & 0xFFFF, len(pieces)
@@ -71,15 +71,16 @@ class DeliveryWriter:
         parts[3::4] = pieces
         out += parts
 
-    def _prepare(self, shape: Shape) -> tuple[bytes, bytes, bytes, bool]:
+    def _prepare(self, shape: Shape) -> tuple[bytes, bytes, bool]:
         """Return what is constant for this consumer and ``shape``: octets before and after the tag."""
         channel = self._channel
         size = 13 + len(self._tag) + len(shape.address)
         head = FRAME_HEAD.pack(1, channel, size) + _DELIVER + self._tag
         is_foreign = shape.frame_max > self._frame_max or (not shape.lead and shape.channel != channel)
-        lead = b"" if is_foreign else _on_channel(shape.lead, channel)
-        address = shape.address + FRAME_END_OCTET + lead
-        prepared = (head, b"\x00" + address, b"\x01" + address, is_foreign)
+        lead = b"" if is_foreign else shape.lead
+        if lead and shape.channel != channel:
+            lead = _on_channel(lead, channel)
+        prepared = (head, b"\x00" + shape.address + FRAME_END_OCTET + lead, is_foreign)
         if len(self._prepared) >= _CACHED_SHAPES:
             self._prepared.clear()
         self._prepared[shape] = prepared

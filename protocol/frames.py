@@ -103,7 +103,7 @@ class _KnownPublish:
         self.prefix = b""
         self.step = 0
         self.fixed: Shape | None = None
-        self.shapes: dict[ContentFacts, Shape] = {}
+        self.shapes: dict[ContentFacts, Shape] | None = None
 
 
 class _PendingContent:
@@ -295,14 +295,14 @@ class FrameReader:
         return PublishRun(known.publish, self._changing_shape(known, run_facts), pieces), at
 
     def _changing_shape(self, known: _KnownPublish, facts: ContentFacts) -> Shape:
-        shape = known.shapes.get(facts)
+        shape = None if known.shapes is None else known.shapes.get(facts)
         if shape is None:
             publish = known.publish
             shape = Shape(
                 publish.exchange, publish.routing_key, publish.address, publish.channel, self.frame_max, facts
             )
             if facts.is_plain:
-                known.shapes[facts] = shape
+                known.shapes = {facts: shape} if known.shapes is None else known.shapes | {facts: shape}
         return shape
 
     def _fixed_shape(self, known: _KnownPublish) -> Shape:
