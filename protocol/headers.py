@@ -8,7 +8,7 @@ from typing import Final
 
 from protocol.constants import FRAME_END_OCTET
 from protocol.content import FRAME_HEAD, Shape, header_facts
-from protocol.errors import FrameError
+from protocol.errors import FrameError, SyntaxFault
 from protocol.tables import FieldTable, decode_table, encode_table
 
 _HEADERS: Final = 1 << 13
@@ -63,6 +63,25 @@ def with_headers(payload: bytes, headers: FieldTable, *, keeps_expiration: bool 
     properties[_HEADERS] = encode_table(headers)
     if not keeps_expiration:
         properties.pop(_EXPIRATION, None)
+    return _assembled(payload, properties)
+
+
+def with_header(payload: bytes, name: str, value: object) -> bytes:
+    """Return a content header frame's payload with one more header, in place of any of that name.
+
+    The other headers keep their octets; they need not even be readable.
+    """
+    properties = properties_of(payload)
+    fields = properties.get(_HEADERS, b"\x00\x00\x00\x00")[4:]
+    if name.encode() in fields:
+        try:
+            others = decode_table(properties[_HEADERS])
+        except SyntaxFault:
+            others = None
+        if others is not None and others.pop(name, None) is not None:
+            fields = encode_table(others)[4:]
+    fields += encode_table({name: value})[4:]
+    properties[_HEADERS] = len(fields).to_bytes(4) + fields
     return _assembled(payload, properties)
 
 

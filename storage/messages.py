@@ -65,7 +65,7 @@ class Chunk:
 class MessageIndex:
     """The live set of the log. Everything here happens in the event loop's thread (or in recovery)."""
 
-    __slots__ = ("_chunk_firsts", "_chunks", "_last", "segments", "tail", "ticket", "watermarks")
+    __slots__ = ("_chunk_firsts", "_chunks", "_last", "return_counts", "segments", "tail", "ticket", "watermarks")
 
     def __init__(self) -> None:
         self._chunks: list[Chunk] = []
@@ -74,6 +74,7 @@ class MessageIndex:
         self.segments: dict[int, SegmentUse] = {}  # ascending by number
         self.tail = SegmentUse(0, 0)
         self.watermarks: dict[int, int] = {}  # queue id -> highest id known to have been delivered
+        self.return_counts: dict[int, dict[int, int]] = {}  # queue id -> message id -> how often it came back
         self.ticket = 0  # number of the batch that changes are part of
 
     def begin_segment(self, number: int, octets: int) -> SegmentUse:
@@ -108,6 +109,10 @@ class MessageIndex:
 
     def settle(self, queue_id: int, ids: range) -> None:
         """Take ``ids``, each of them live in ``queue_id``, off. What is not known there is passed over."""
+        counts = self.return_counts.get(queue_id)
+        if counts:
+            for message_id in ids if len(ids) <= len(counts) else [one for one in counts if one in ids]:
+                counts.pop(message_id, None)
         start = ids.start
         stop = ids[-1] + 1
         at = max(bisect_right(self._chunk_firsts, start) - 1, 0)
@@ -123,9 +128,16 @@ class MessageIndex:
             else:
                 self._drop_chunk(at)
 
+    def returned(self, queue_id: int, ids: range, return_count: int) -> None:
+        """Messages ``ids``, live in ``queue_id``, came back to it for the ``return_count``-th time."""
+        counts = self.return_counts.setdefault(queue_id, {})
+        for message_id in ids:
+            counts[message_id] = max(return_count, counts.get(message_id, 0))
+
     def settle_queue(self, queue_id: int) -> None:
         """Take everything in ``queue_id`` off: it was deleted."""
         self.watermarks.pop(queue_id, None)
+        self.return_counts.pop(queue_id, None)
         at = 0
         while at < len(self._chunks):
             chunk = self._chunks[at]

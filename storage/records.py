@@ -1,4 +1,4 @@
-"""Octets of the records in a batch: publish, copy, settle, delivered, queue deleted, define.
+"""Octets of the records in a batch: publish, copy, settle, delivered, returned, queue deleted, define.
 
 Encoders return the parts in front of the bodies, so that bodies are joined once, by the writer. Decoders
 trust the batch's checksum: octets that do not fit their record are a newer format, not damage. Layout:
@@ -16,6 +16,7 @@ SETTLE: Final = 2
 DELIVERED: Final = 3
 DELETE_QUEUE: Final = 4
 COPY: Final = 5
+RETURNED: Final = 6
 DEFINE: Final = 16
 
 MIXED: Final = 1  # flag: pieces of different lengths, which are listed one by one
@@ -25,6 +26,7 @@ _COPY_HEAD: Final = struct.Struct("<BBHIIIQII")  # kind flags 0 sets envelope_oc
 _SETTLE_HEAD: Final = struct.Struct("<BBHII")  # kind 0 0 queue ranges
 _RANGE: Final = struct.Struct("<QII")  # first count step
 _DELIVERED: Final = struct.Struct("<BBHIQ")  # kind 0 0 queue upto
+_RETURNED_HEAD: Final = struct.Struct("<BBHIII")  # kind 0 0 queue return_count ranges
 _DELETE_QUEUE: Final = struct.Struct("<BBHI")  # kind 0 0 queue
 _DEFINE_HEAD: Final = struct.Struct("<BBHI")  # kind 0 0 octets
 _U32: Final = struct.Struct("<I")
@@ -64,6 +66,14 @@ class Delivered(NamedTuple):
     upto: int
 
 
+class Returned(NamedTuple):
+    """Messages came back to their queue for the ``return_count``-th time; of several counts the highest holds."""
+
+    queue_id: int
+    return_count: int
+    ranges: list[range]
+
+
 class QueueDeleted(NamedTuple):
     queue_id: int
 
@@ -72,7 +82,7 @@ class Defined(NamedTuple):
     octets: bytes  # JSON: [key, value]
 
 
-Record = Published | Copied | Settled | Delivered | QueueDeleted | Defined
+Record = Published | Copied | Settled | Delivered | Returned | QueueDeleted | Defined
 
 
 def pack_lengths(pieces: Sequence[bytes]) -> tuple[int, int, bytes]:
@@ -114,11 +124,20 @@ def encode_copy(
 
 def encode_settle(queue_id: int, ranges: Sequence[range]) -> bytes:
     head = _SETTLE_HEAD.pack(SETTLE, 0, 0, queue_id, len(ranges))
-    return head + b"".join([_RANGE.pack(ids.start, len(ids), ids.step) for ids in ranges])
+    return head + _encode_ranges(ranges)
+
+
+def _encode_ranges(ranges: Sequence[range]) -> bytes:
+    return b"".join([_RANGE.pack(ids.start, len(ids), ids.step) for ids in ranges])
 
 
 def encode_delivered(queue_id: int, upto: int) -> bytes:
     return _DELIVERED.pack(DELIVERED, 0, 0, queue_id, upto)
+
+
+def encode_returned(queue_id: int, return_count: int, ranges: Sequence[range]) -> bytes:
+    head = _RETURNED_HEAD.pack(RETURNED, 0, 0, queue_id, return_count, len(ranges))
+    return head + _encode_ranges(ranges)
 
 
 def encode_delete_queue(queue_id: int) -> bytes:
@@ -199,15 +218,25 @@ def _decode_copy(octets: bytes, at: int) -> tuple[Copied, int]:
 
 def _decode_settle(octets: bytes, at: int) -> tuple[Settled, int]:
     _, _, _, queue_id, range_count = _SETTLE_HEAD.unpack_from(octets, at)
-    at += _SETTLE_HEAD.size
-    end = at + range_count * _RANGE.size
-    ranges = [range(first, first + count * step, step) for first, count, step in _RANGE.iter_unpack(octets[at:end])]
+    ranges, end = _decode_ranges(octets, at + _SETTLE_HEAD.size, range_count)
     return Settled(queue_id, ranges), end
+
+
+def _decode_ranges(octets: bytes, at: int, count: int) -> tuple[list[range], int]:
+    end = at + count * _RANGE.size
+    ranges = [range(first, first + length * step, step) for first, length, step in _RANGE.iter_unpack(octets[at:end])]
+    return ranges, end
 
 
 def _decode_delivered(octets: bytes, at: int) -> tuple[Delivered, int]:
     _, _, _, queue_id, upto = _DELIVERED.unpack_from(octets, at)
     return Delivered(queue_id, upto), at + _DELIVERED.size
+
+
+def _decode_returned(octets: bytes, at: int) -> tuple[Returned, int]:
+    _, _, _, queue_id, return_count, range_count = _RETURNED_HEAD.unpack_from(octets, at)
+    ranges, end = _decode_ranges(octets, at + _RETURNED_HEAD.size, range_count)
+    return Returned(queue_id, return_count, ranges), end
 
 
 def _decode_delete_queue(octets: bytes, at: int) -> tuple[QueueDeleted, int]:
@@ -225,6 +254,7 @@ _DECODERS: Final[dict[int, Callable[[bytes, int], tuple[Record, int]]]] = {
     PUBLISH: _decode_publish,
     SETTLE: _decode_settle,
     DELIVERED: _decode_delivered,
+    RETURNED: _decode_returned,
     DELETE_QUEUE: _decode_delete_queue,
     COPY: _decode_copy,
     DEFINE: _decode_define,

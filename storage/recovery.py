@@ -16,6 +16,7 @@ from storage.records import (
     Delivered,
     Published,
     QueueDeleted,
+    Returned,
     Settled,
     cut_pieces,
     decode_records,
@@ -27,13 +28,14 @@ _SWEEP_RECORDS = 10_000
 
 class RecoveredRun(NamedTuple):
     """Messages with consecutive ids that are unsettled in the same queues. ``queues``: queue id ->
-    redelivered.
+    redelivered. ``return_counts``: queue id -> how often they came back, for queues that told.
     """
 
     ids: range
     envelope: bytes
     pieces: list[bytes]
     queues: dict[int, bool]
+    return_counts: dict[int, int]
 
     @property
     def redelivered(self) -> bool:
@@ -116,6 +118,9 @@ class LogFold:
             elif isinstance(record, Delivered):
                 upto = index.watermarks.get(record.queue_id, 0)
                 index.watermarks[record.queue_id] = max(upto, record.upto)
+            elif isinstance(record, Returned):
+                for ids in record.ranges:
+                    index.returned(record.queue_id, ids, record.return_count)
             elif isinstance(record, QueueDeleted):
                 index.settle_queue(record.queue_id)
                 self.next_queue_id = max(self.next_queue_id, record.queue_id + 1)
@@ -150,6 +155,7 @@ class LogFold:
     def _runs(self, first_id: int, octets: bytes) -> Iterator[RecoveredRun]:
         envelope, pieces = record_pieces(octets)
         watermarks = self.index.watermarks
+        returned = self.index.return_counts
         queue_sets = self.index.queue_sets(first_id)
         start = 0
         while start < len(queue_sets):
@@ -159,13 +165,28 @@ class LogFold:
                 stop += 1
             # Where a queue's watermark lies inside, the run is split there.
             marks = {watermarks.get(queue_id, 0) + 1 - first_id for queue_id in queue_ids}
+            counts = {queue_id: returned[queue_id] for queue_id in queue_ids if queue_id in returned}
+            marks |= _changes(counts, first_id + start, first_id + stop, first_id)
             cuts = [start, *sorted(mark for mark in marks if start < mark < stop), stop]
             if queue_ids:
                 for low, high in pairwise(cuts):
                     ids = range(first_id + low, first_id + high)
                     queues = {queue_id: ids.start <= watermarks.get(queue_id, 0) for queue_id in queue_ids}
-                    yield RecoveredRun(ids, envelope, [pieces[i] for i in range(low, high)], queues)
+                    told = {queue_id: known[ids.start] for queue_id, known in counts.items() if ids.start in known}
+                    yield RecoveredRun(ids, envelope, [pieces[i] for i in range(low, high)], queues, told)
             start = stop
+
+
+def _changes(counts: dict[int, dict[int, int]], start: int, stop: int, first_id: int) -> set[int]:
+    """Offsets from ``first_id`` at which a message of ``start`` to ``stop`` came back another number of times
+    than the one before it.
+    """
+    return {
+        message_id - first_id
+        for known in counts.values()
+        for message_id in range(start + 1, stop)
+        if known.get(message_id) != known.get(message_id - 1)
+    }
 
 
 def record_pieces(octets: bytes) -> tuple[bytes, dict[int, bytes]]:

@@ -28,6 +28,7 @@ from storage.records import (
     PUBLISH_HEAD,
     encode_delete_queue,
     encode_delivered,
+    encode_returned,
     encode_settle,
     pack_queue_ids,
 )
@@ -102,6 +103,7 @@ class Store:
         "_promises",
         "_reader",
         "_record_count",
+        "_returned",
         "_routes",
         "_segment_octets",
         "_settling",
@@ -256,11 +258,17 @@ class Store:
             marks[queue_id] = upto
             self._watermarks[queue_id] = upto
 
+    def returned(self, queue_id: int, ids: range, return_count: int) -> None:
+        """Messages ``ids``, live in the queue, came back to it for the ``return_count``-th time."""
+        self._index.returned(queue_id, ids, return_count)
+        self._returned.setdefault((queue_id, return_count), []).append(ids)
+
     def delete_queue(self, queue_id: int) -> None:
         """Settle everything in the queue; its id is not used again."""
         self._settling.pop(queue_id, None)
         self._watermarks.pop(queue_id, None)
         self._index.watermarks.pop(queue_id, None)
+        self._index.return_counts.pop(queue_id, None)
         if queue_id in self._known_queues:
             self._deleted.append(queue_id)
 
@@ -315,7 +323,14 @@ class Store:
         self._directory.close()
 
     def _is_filled(self) -> bool:
-        return bool(self._record_count or self._settling or self._watermarks or self._deleted or self._definitions)
+        return bool(
+            self._record_count
+            or self._settling
+            or self._watermarks
+            or self._returned
+            or self._deleted
+            or self._definitions
+        )
 
     def _begin_batch(self) -> None:
         tail = self._index.tail
@@ -328,6 +343,7 @@ class Store:
         self._record_count = 0
         self._settling: dict[int, list[range]] = {}
         self._watermarks: dict[int, int] = {}
+        self._returned: dict[tuple[int, int], list[range]] = {}
         self._deleted: list[int] = []
         self._definitions: list[tuple[Key, bytes | None]] = []
         self._promises: list[Promise] = []
@@ -346,10 +362,17 @@ class Store:
     def _append_copy(self, first_id: int, parts: Sequence[bytes]) -> None:
         """A copy of the entry at ``first_id`` goes to the tail, and with it what is known of its delivery."""
         at = self._at
-        for queue_id in set(chain.from_iterable(self._index.queue_sets(first_id))):
+        queue_sets = self._index.queue_sets(first_id)
+        for queue_id in set(chain.from_iterable(queue_sets)):
             upto = self._index.watermarks.get(queue_id, 0)
             if upto >= first_id:
                 self._watermarks[queue_id] = upto
+            counts = self._index.return_counts.get(queue_id)
+            if counts:
+                for message_id in range(first_id, first_id + len(queue_sets)):
+                    if message_id in counts:
+                        alone = range(message_id, message_id + 1)
+                        self._returned.setdefault((queue_id, counts[message_id]), []).append(alone)
         self._parts += parts
         self._at += sum(map(len, parts))
         self._record_count += 1
@@ -359,6 +382,8 @@ class Store:
 
     def _append_gathered(self) -> None:
         """Settlements, watermarks and deletions go to the end of the batch, behind what they are about."""
+        for (queue_id, return_count), ranges in self._returned.items():
+            self._append(encode_returned(queue_id, return_count, _merge(ranges)))
         for queue_id, ranges in self._settling.items():
             merged = _merge(ranges)
             for ids in merged:

@@ -19,6 +19,7 @@ DEAD_LETTER_EXCHANGE: Final = "x-dead-letter-exchange"
 DEFAULT_QUEUE_TYPE: Final = "classic"
 LONGEST_TTL_MS: Final = 10 * 365 * 24 * 3600 * 1000
 HIGHEST_PRIORITY: Final = 255
+LARGEST_SEGMENT_OCTETS: Final = 3_000_000_000
 
 Check: TypeAlias = Callable[[object, FieldTable], str | None]
 """From an argument's value and all arguments to what is wrong with it, None for nothing."""
@@ -50,6 +51,19 @@ def _max_priority(value: object, arguments: FieldTable) -> str | None:
     if is_integer(value) and _number(value) > HIGHEST_PRIORITY:
         return f"{{max_value_exceeded,{value}}}"
     return _natural(value, arguments)
+
+
+def _positive(value: object, arguments: FieldTable) -> str | None:
+    if is_integer(value) and _number(value) == 0:
+        return "{value_zero,0}"
+    return _natural(value, arguments)
+
+
+def _segment_octets(value: object, arguments: FieldTable) -> str | None:
+    wrong = _natural(value, arguments)
+    if wrong is None and _number(value) > LARGEST_SEGMENT_OCTETS:
+        raise PreconditionFailed("Exceeded max value for x-stream-max-segment-size-bytes")
+    return wrong
 
 
 def _queue_version(value: object, arguments: FieldTable) -> str | None:
@@ -113,10 +127,10 @@ ARGUMENT_CHECKS: Final[dict[str, Check]] = {
     "x-queue-version": _queue_version,
     "x-single-active-consumer": _boolean,
     QUEUE_TYPE: _text,
-    "x-quorum-initial-group-size": _natural,
+    "x-quorum-initial-group-size": _positive,
     "x-max-age": _max_age,
-    "x-stream-max-segment-size-bytes": _natural,
-    "x-initial-cluster-size": _natural,
+    "x-stream-max-segment-size-bytes": _segment_octets,
+    "x-initial-cluster-size": _positive,
     "x-delivery-limit": _anything,
     "x-queue-master-locator": _anything,
     "x-queue-leader-locator": _one_of(("client-local", "balanced"), "invalid_queue_locator_arg"),
@@ -146,6 +160,8 @@ class QueueKind:
     type_name: str
     module_name: str
     arguments: frozenset[str]
+    lasts: bool = False
+    """Whether its queues have a name from the client, are durable, and belong to no connection or consumer."""
 
 
 CLASSIC: Final = QueueKind(
@@ -154,7 +170,21 @@ CLASSIC: Final = QueueKind(
     _OF_MOST_QUEUES | {"x-max-priority", "x-queue-mode", "x-queue-version", "x-queue-master-locator"},
 )
 
-QUEUE_KINDS: Final[dict[str, QueueKind]] = {kind.type_name: kind for kind in (CLASSIC,)}
+QUORUM: Final = QueueKind(
+    "quorum",
+    "rabbit_quorum_queue",
+    _OF_MOST_QUEUES
+    | {
+        "x-dead-letter-strategy",
+        "x-delivery-limit",
+        "x-max-in-memory-length",
+        "x-max-in-memory-bytes",
+        "x-quorum-initial-group-size",
+    },
+    lasts=True,
+)
+
+QUEUE_KINDS: Final[dict[str, QueueKind]] = {kind.type_name: kind for kind in (CLASSIC, QUORUM)}
 """The kinds there are, by x-queue-type: the place where a new one is added."""
 
 
@@ -193,6 +223,22 @@ def check_queue_arguments(queue: str, arguments: FieldTable) -> QueueKind:
         if name in ARGUMENT_CHECKS and name not in kind.arguments:
             raise PreconditionFailed(f"invalid arg '{name}' for {queue} of queue type {kind.module_name}")
     return kind
+
+
+def refuse_server_name(queue: str, arguments: FieldTable) -> None:
+    """Refuse to make up a name for a kind of queue that is to have one. Raises PreconditionFailed (406)."""
+    kind = queue_kind(queue, arguments)
+    if kind.lasts:
+        raise PreconditionFailed(f"Cannot declare a server-named queue for type {kind.module_name}")
+
+
+def check_queue_properties(queue: str, kind: QueueKind, durable: bool, exclusive: bool, auto_delete: bool) -> None:
+    """Refuse properties that a kind of queue cannot have. Raises PreconditionFailed (406)."""
+    if kind.lasts:
+        wrong = {"auto-delete": auto_delete, "exclusive-owner": exclusive, "non-durable": not durable}
+        for name, is_wrong in wrong.items():
+            if is_wrong:
+                raise PreconditionFailed(f"invalid property '{name}' for {queue}")
 
 
 def check_equivalent_arguments(queue: str, received: FieldTable, current: FieldTable) -> None:

@@ -5,6 +5,7 @@ Whoever has found the queues (a channel's publish, a transaction's commit, a dea
 
 from collections.abc import Sequence
 
+from broker.core.clock import Clock
 from broker.core.messages import MessageIds, MessageLog, Stretch, encode_envelope
 from broker.core.queues.classic import ClassicQueue
 from protocol.content import Shape
@@ -13,15 +14,16 @@ from protocol.content import Shape
 class Route:
     """The queues that a message goes to.
 
-    ``durable_ids`` are those of them that keep persistent messages; ``may_be_refused`` says that one of them refuses
-    messages when it is full.
+    ``durable_ids`` are those of them that keep persistent messages, ``keeping_ids`` those of these that keep transient
+    ones as well; ``may_be_refused`` says that one of them refuses messages when it is full.
     """
 
-    __slots__ = ("durable_ids", "may_be_refused", "queues", "topology_version")
+    __slots__ = ("durable_ids", "keeping_ids", "may_be_refused", "queues", "topology_version")
 
     def __init__(self, queues: Sequence[ClassicQueue], topology_version: int) -> None:
         self.queues = tuple(queues)
         self.durable_ids = tuple(queue.id for queue in queues if queue.log is not None)
+        self.keeping_ids = tuple(queue.id for queue in queues if queue.keeps_transient)
         self.may_be_refused = any(queue.refuses_publishes for queue in queues)
         self.topology_version = topology_version
 
@@ -30,29 +32,31 @@ class Route:
         if any(queue.is_deleted for queue in self.queues):
             self.queues = tuple(queue for queue in self.queues if not queue.is_deleted)
             self.durable_ids = tuple(queue.id for queue in self.queues if queue.log is not None)
+            self.keeping_ids = tuple(queue.id for queue in self.queues if queue.keeps_transient)
 
 
 class Enqueuer:
     """Appends runs to queues and log. The ids, and with them the order, are the node's."""
 
-    __slots__ = ("ids", "log")
+    __slots__ = ("clock", "ids", "log")
 
-    def __init__(self, ids: MessageIds, log: MessageLog) -> None:
+    def __init__(self, ids: MessageIds, log: MessageLog, clock: Clock) -> None:
+        self.clock = clock
         self.ids = ids
         self.log = log
 
     def enqueue(self, route: Route, shape: Shape, pieces: list[bytes]) -> bool:
         """Append the messages to the route's queues; True if they went to the log, so that a confirm must wait."""
         ids = self.ids.take(len(pieces))
-        is_logged = bool(route.durable_ids) and shape.facts.persistent
-        if is_logged:
+        queue_ids = route.durable_ids if shape.facts.persistent else route.keeping_ids
+        if queue_ids:
             if not shape.envelope:
                 shape.envelope = encode_envelope(shape)
-            self.log.publish(route.durable_ids, ids, shape.envelope, pieces)
+            self.log.publish(queue_ids, ids, self.clock.wall_ms().to_bytes(8) + shape.envelope, pieces)
         stretch = Stretch(shape, ids, pieces)
         for queue in route.queues:
             queue.publish(stretch)
-        return is_logged
+        return bool(queue_ids)
 
     def enqueue_or_refuse(self, route: Route, shape: Shape, piece: bytes) -> tuple[bool, bool]:
         """Append one message to those of its queues that are not full; (went to the log, was refused by some).

@@ -21,6 +21,8 @@ class MessageLog(Protocol):
 
     def delivered(self, queue_id: int, upto: int) -> None: ...
 
+    def returned(self, queue_id: int, ids: range, return_count: int) -> None: ...
+
     def delete_queue(self, queue_id: int) -> None: ...
 
 
@@ -58,6 +60,10 @@ class Stretch:
         """Return the same messages, to expire at ``deadline_ms``."""
         return Stretch(self.shape, self.ids, self.pieces, self.redelivered, deadline_ms)
 
+    def as_published(self) -> "Stretch":
+        """Return the messages without what their queue put into them."""
+        return self
+
     def body_octets(self) -> int:
         """Return the size of all bodies together, in octets."""
         shape = self.shape
@@ -91,24 +97,25 @@ class MessageIds:
 
 
 def encode_envelope(shape: Shape) -> bytes:
-    """Return what the log keeps of ``shape`` beside its pieces; see docs/storage-format.md."""
+    """Return what the log keeps of ``shape``; before it goes the time of publishing. See docs/storage-format.md."""
     fixed = _ENVELOPE.pack(shape.channel, shape.frame_max, shape.body_octets, len(shape.address), len(shape.lead))
     return fixed + shape.address + shape.lead
 
 
-def decode_envelope(envelope: bytes, first_piece: bytes) -> Shape:
-    """Return the shape that ``encode_envelope`` wrote; ``first_piece`` gives the facts where headers differ.
+def decode_envelope(envelope: bytes, first_piece: bytes) -> tuple[Shape, int]:
+    """Return shape and time of publishing (wall, milliseconds); ``first_piece`` gives the facts where headers differ.
 
     Raises FrameError where the content header cannot be read.
     """
-    channel, frame_max, body_octets, address_octets, lead_octets = _ENVELOPE.unpack_from(envelope)
-    address = envelope[_ENVELOPE.size : _ENVELOPE.size + address_octets]
+    channel, frame_max, body_octets, address_octets, lead_octets = _ENVELOPE.unpack_from(envelope, 8)
+    address_at = 8 + _ENVELOPE.size
+    address = envelope[address_at : address_at + address_octets]
     lead = envelope[len(envelope) - lead_octets :] if lead_octets else b""
     exchange = address[1 : 1 + address[0]].decode()
     routing_key = address[2 + address[0] :].decode()
     shape = Shape(exchange, routing_key, address, channel, frame_max, ContentFacts(True), lead, body_octets)
     shape.facts = header_facts(shape.header_payload(first_piece))
-    return shape
+    return shape, int.from_bytes(envelope[:8])
 
 
 def readdressed(shape: Shape, exchange: str, routing_key: str) -> Shape:

@@ -13,7 +13,9 @@ from broker.core.arguments import (
     check_equivalent_arguments,
     check_equivalent_flag,
     check_queue_arguments,
+    check_queue_properties,
     queue_kind,
+    refuse_server_name,
 )
 from broker.core.bindings import Binding, Bindings, Destination, DestinationKind, arguments_identity
 from broker.core.consumers import Consumer
@@ -274,7 +276,7 @@ class VirtualHost:
             self._check_equivalent_queue(queue, owner if exclusive else None, durable, auto_delete, arguments)
             queue.use()
             return queue
-        name = name or self._new_queue_name()
+        name = name or self._new_name_of_queue(arguments)
         kind = check_queue_arguments(queue_text(name, self.name), arguments)
         queue = self._make_queue[kind.type_name](
             name,
@@ -286,6 +288,7 @@ class VirtualHost:
             arguments=arguments,
         )
         self._add_queue(queue)
+        check_queue_properties(queue_text(name, self.name), kind, durable, exclusive, auto_delete)
         if durable:
             self._define(("queue", self.name, name), queue_definition(queue))
         return queue
@@ -313,10 +316,7 @@ class VirtualHost:
         if name not in self.queues:
             return DeletedQueue(0, [], False)
         queue = self.queue_for(name, owner)
-        if if_unused and queue.consumer_count:
-            raise PreconditionFailed(f"{queue_text(name, self.name)} in use")
-        if if_empty and queue.message_count:
-            raise PreconditionFailed(f"{queue_text(name, self.name)} not empty")
+        queue.check_delete(if_unused=if_unused, if_empty=if_empty)
         return self._remove_queue(queue)
 
     def add_reply_queue(self, reply_queue: ReplyQueue) -> None:
@@ -348,7 +348,8 @@ class VirtualHost:
             for consumer in self._remove_queue(queue).consumers:
                 consumer.cancelled()
 
-    def _new_queue_name(self) -> str:
+    def _new_name_of_queue(self, arguments: FieldTable) -> str:
+        refuse_server_name(queue_text("", self.name), arguments)
         name = self._queue_names.new()
         while name in self.queues:
             name = self._queue_names.new()
@@ -509,7 +510,7 @@ class VirtualHost:
         Return, for the log, what had to be left out: bindings without one of their ends. Raises ValueError, or an
         AmqpError, for definitions that this version cannot read.
         """
-        mine = [(key, value) for key, value in definitions if len(key) > 1 and key[1] == self.name]
+        mine = [Definition(key, value) for key, value in definitions if len(key) > 1 and key[1] == self.name]
         for key, value in mine:
             if key[0] == "exchange":
                 self._restore_exchange(key[2], fields_of(key, value))

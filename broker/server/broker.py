@@ -20,6 +20,7 @@ from broker.core.messages import MessageIds, Stretch, decode_envelope
 from broker.core.names import QueueNames
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
+from broker.core.queues.types import QUEUE_TYPES
 from broker.core.vhosts import VirtualHost
 from broker.server.clock import Clock
 from protocol.handshake import Handshake, Offer
@@ -59,7 +60,7 @@ class Broker:
         self.confirming: list[Channel] = []
         self.unwritten: list[Connection] = []
         self.queue_context = QueueContext(store, clock, self.touched, self._dead_letter, self._expire_queue)
-        self.enqueuer = Enqueuer(MessageIds(store.recovery.next_message_id), store)
+        self.enqueuer = Enqueuer(MessageIds(store.recovery.next_message_id), store, clock)
         self.dead_letters = DeadLetters(self.vhosts, self.enqueuer, clock)
         clock.after_calls = self.finish_read
         self._paused: list[Connection] = []
@@ -78,7 +79,7 @@ class Broker:
         name = self.settings.default_vhost
         vhost = VirtualHost(
             name,
-            make_queue={"classic": partial(ClassicQueue, context=self.queue_context)},
+            make_queue={kind: partial(make, context=self.queue_context) for kind, make in QUEUE_TYPES.items()},
             next_queue_id=lambda: next(self._queue_ids),
             queue_names=QueueNames(self.random),
             define=self.store.define,
@@ -90,10 +91,12 @@ class Broker:
         self._queue_ids = count(max(recovery.next_queue_id, *(queue_id + 1 for queue_id in queues), 1))
         unknown: set[int] = set()
         for run in recovery.messages:
-            shape = decode_envelope(run.envelope, run.pieces[0])
+            shape, published_ms = decode_envelope(run.envelope, run.pieces[0])
+            age_ms = max(0, self.clock.wall_ms() - published_ms)
             for queue_id, is_redelivered in run.queues.items():
                 if queue_id in queues:
-                    queues[queue_id].restore(Stretch(shape, run.ids, run.pieces, is_redelivered), 0)
+                    stretch = Stretch(shape, run.ids, run.pieces, is_redelivered)
+                    queues[queue_id].restore(stretch, age_ms, run.return_counts.get(queue_id, 0))
                 else:
                     unknown.add(queue_id)
         recovery.messages.clear()

@@ -45,6 +45,7 @@ class RecordingLog:
         self.settled: list[int] = []
         self.delivered_upto = 0
         self.deleted: list[int] = []
+        self.return_counts: dict[int, int] = {}
 
     def publish(self, queue_ids: Sequence[int], ids: range, envelope: bytes, pieces: list[bytes]) -> None:
         self.published += ids
@@ -54,6 +55,9 @@ class RecordingLog:
 
     def delivered(self, queue_id: int, upto: int) -> None:
         self.delivered_upto = upto
+
+    def returned(self, queue_id: int, ids: range, return_count: int) -> None:
+        self.return_counts.update(dict.fromkeys(ids, return_count))
 
     def delete_queue(self, queue_id: int) -> None:
         self.deleted.append(queue_id)

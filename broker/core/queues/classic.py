@@ -7,14 +7,17 @@ RabbitMQ: Classic Queues; spec: AMQP 0-9-1, 3.1.4.
 
 from typing import Any
 
+from broker.core.consumer_arguments import check_consumer_arguments
 from broker.core.consumers import Consumer
 from broker.core.messages import Stretch
+from broker.core.names import queue_text
 from broker.core.queues.backlog import Backlog
 from broker.core.queues.context import QueueContext
 from broker.core.queues.enforcement import Enforcement
 from broker.core.queues.line import ConsumerLine
 from broker.core.queues.priority import PriorityBacklog
 from broker.core.queues.rules import NO_RULES, QueueRules, rules_of
+from protocol.errors import AccessRefused, PreconditionFailed
 
 DRAIN_LIMIT = 16384
 """Messages that one drain delivers at most, so that other queues and connections get their turn."""
@@ -72,13 +75,21 @@ class ClassicQueue:
         self.is_deleted = False
         self.message_count = 0
         self.unacked_count = 0
-        highest = arguments.get("x-max-priority")
-        self.backlog: Backlog | PriorityBacklog = PriorityBacklog(highest) if highest else Backlog()
+        self.backlog = self._new_backlog()
         self.line = ConsumerLine(is_single=bool(arguments.get("x-single-active-consumer")))
         self.enforcement: Enforcement | None = None
         self._delivered_upto = 0
         self._is_delivery_unlogged = False
         self.set_rules(rules_of(arguments))
+
+    def _new_backlog(self) -> Backlog | PriorityBacklog:
+        highest = self.arguments.get("x-max-priority")
+        return PriorityBacklog(highest) if highest else Backlog()
+
+    @property
+    def keeps_transient(self) -> bool:
+        """Whether it keeps messages that were not published as persistent, too."""
+        return False
 
     @property
     def consumers(self) -> dict[Consumer, None]:
@@ -131,8 +142,11 @@ class ClassicQueue:
             self.drain()
         return self.enforcement.is_full()
 
-    def restore(self, stretch: Stretch, age_ms: int) -> None:
-        """Append a stretch that the log gave back at start, published ``age_ms`` ago."""
+    def restore(self, stretch: Stretch, age_ms: int, return_count: int = 0) -> None:
+        """Append a stretch that the log gave back at start, published ``age_ms`` ago.
+
+        ``return_count`` is how often it came back before; only some kinds of queue count that.
+        """
         if self.enforcement is not None or stretch.shape.facts.expiration is not None:
             stretch = self._enforce().admit(stretch, age_ms)
         self.backlog.append(stretch)
@@ -259,6 +273,18 @@ class ClassicQueue:
 
     # Consumers
 
+    def check_consumer(self, consumer: Consumer, global_prefetch: int) -> None:
+        """Refuse ``consumer``, who would have the queue for itself or with others that cannot be.
+
+        ``global_prefetch`` is the limit that it would share with others, 0 for none. Raises PreconditionFailed (406)
+        for its arguments, AccessRefused (403). Ref: basic.consume, "exclusive".
+        """
+        place = queue_text(self.name, self.vhost_name)
+        check_consumer_arguments(place, "rabbit_classic_queue", consumer.arguments)
+        line = self.line
+        if line.has_exclusive or (consumer.exclusive and (line.consumers or line.is_single)):
+            raise AccessRefused(f"{place} in exclusive use")
+
     def subscribe(self, consumer: Consumer) -> None:
         """Add ``consumer`` at the end of the line."""
         self.line.add(consumer)
@@ -278,6 +304,13 @@ class ClassicQueue:
             self.touch()
 
     # Life
+
+    def check_delete(self, *, if_unused: bool, if_empty: bool) -> None:
+        """Refuse to be deleted where it is not unused or empty as asked: PreconditionFailed (406)."""
+        if if_unused and self.line.consumers:
+            raise PreconditionFailed(f"{queue_text(self.name, self.vhost_name)} in use")
+        if if_empty and self.message_count:
+            raise PreconditionFailed(f"{queue_text(self.name, self.vhost_name)} not empty")
 
     def use(self) -> None:
         """It was declared again: if it is to expire, its time begins anew."""

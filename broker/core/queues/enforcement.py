@@ -152,16 +152,19 @@ class Enforcement:
     def reject(self, stretch: Stretch) -> None:
         """Dead-letter messages that a consumer rejected; the queue settles them."""
         if self.rules.dead_letter_exchange is not None:
-            self._dead_letter(self._queue, stretch, "rejected")
+            self._dead_letter(self._queue, stretch, reason)
 
     def refuse(self, stretch: Stretch) -> None:
         """Dead-letter messages that a full queue refused, if it is to do so."""
+        self.dead_letter(stretch, "rejected")
+
+    def dead_letter(self, stretch: Stretch, reason: str) -> None:
+        """Dead-letter messages, if there is where to; the queue settles them."""
         if self.rules.overflow == "reject-publish-dlx" and self.rules.dead_letter_exchange is not None:
             self._dead_letter(self._queue, stretch, "maxlen")
 
     def _die(self, stretch: Stretch, reason: str) -> None:
-        if self.rules.dead_letter_exchange is not None:
-            self._dead_letter(self._queue, stretch, reason)
+        self.dead_letter(stretch, reason)
         self._queue.settle(stretch)
 
     # Expiry of the queue itself

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from protocol.tables import is_integer
+
 Overflow = Literal["drop-head", "reject-publish", "reject-publish-dlx"]
 
 
@@ -21,6 +23,8 @@ class QueueRules:
     overflow: Overflow = "drop-head"
     dead_letter_exchange: str | None = None
     dead_letter_routing_key: str | None = None
+    delivery_limit: int | None = None
+    """How often a message may come back to a quorum queue; negative for any number."""
 
     @property
     def has_limit(self) -> bool:
@@ -46,4 +50,12 @@ def rules_of(arguments: Mapping[str, Any]) -> QueueRules:
         overflow=arguments.get("x-overflow", "drop-head"),
         dead_letter_exchange=arguments.get("x-dead-letter-exchange"),
         dead_letter_routing_key=arguments.get("x-dead-letter-routing-key"),
+        delivery_limit=_delivery_limit(arguments.get("x-delivery-limit")),
     )
+
+
+def _delivery_limit(limit: object) -> int | None:
+    """Return the limit; RabbitMQ accepts what is no number and limits nothing by it."""
+    if limit is None or (isinstance(limit, int) and is_integer(limit)):
+        return limit
+    return -1

@@ -13,8 +13,7 @@ from broker.core.consumers import Consumer
 from broker.server.channel import Channel
 from broker.server.handlers.queue import named_queue
 from protocol.delivery import DeliveryWriter
-from protocol.errors import AccessRefused, NotAllowed, NotImplementedFault, PreconditionFailed
-from protocol.tables import is_integer, type_name
+from protocol.errors import NotAllowed, NotImplementedFault, PreconditionFailed
 
 
 def basic_qos(channel: Channel, method: commands.Basic.Qos) -> None:
@@ -31,8 +30,8 @@ def basic_qos(channel: Channel, method: commands.Basic.Qos) -> None:
 def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     """Subscribe to a queue.
 
-    Raises NotFound (404), ResourceLocked (405), AccessRefused (403) for a queue in exclusive use, NotAllowed (530)
-    for a tag in use, PreconditionFailed (406) for a bad argument.
+    Raises NotFound (404), ResourceLocked (405), NotAllowed (530) for a tag in use, and what the queue's
+    ``check_consumer`` does.
     """
     connection = channel.connection
     tag = method.consumer_tag or channel.new_consumer_tag()
@@ -43,13 +42,6 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
         return
     queue = connection.vhost.queue_for(named_queue(channel, method.queue), connection)
     arguments: dict[str, Any] = method.arguments or {}
-    priority = arguments.get("x-priority")
-    place = f"queue '{queue.name}' in vhost '{queue.vhost_name}'"
-    if priority is not None and not is_integer(priority):
-        kind = type_name(priority)
-        raise PreconditionFailed(f"invalid arg 'x-priority' for {place}: \"expected integer, got {kind}\"")
-    if queue.line.has_exclusive or (method.exclusive and (queue.consumers or queue.line.is_single)):
-        raise AccessRefused(f"{place} in exclusive use")
     consumer = Consumer(
         tag,
         queue,
@@ -60,6 +52,7 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
         arguments=arguments,
         writer=DeliveryWriter(channel.number, tag, connection.frame_max),
     )
+    queue.check_consumer(consumer, channel.global_prefetch)
     if not method.nowait:
         channel.reply(commands.Basic.ConsumeOk(consumer_tag=tag))
     channel.consume(consumer)
