@@ -31,6 +31,7 @@ from broker.core.exchanges.direct import DefaultExchange
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
 from broker.core.exchanges.types import EXCHANGE_TYPES, exchange_type
 from broker.core.names import QueueNames, exchange_text, is_reserved, queue_text
+from broker.core.policies import Policies
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.reply import ReplyQueue
 from broker.core.routable import LooksAt, Routable
@@ -97,6 +98,7 @@ class VirtualHost:
         "_queue_names",
         "exchanges",
         "name",
+        "policies",
         "queues",
         "reply_queues",
         "topology_version",
@@ -116,6 +118,9 @@ class VirtualHost:
         self.reply_queues: dict[str, ReplyQueue] = {}
         self.exchanges: dict[str, Exchange] = {"": DefaultExchange(name, self.queues, self.reply_queues)}
         self.topology_version = 1
+        self.policies = Policies(
+            name, self.queues, self.exchanges, define=define, routes_changed=self._routes_changed
+        )
         self._make_queue = make_queue
         self._next_queue_id = next_queue_id
         self._queue_names = queue_names
@@ -169,6 +174,9 @@ class VirtualHost:
             self._looks_at[exchange] = known
         return known
 
+    def _routes_changed(self) -> None:
+        self.topology_version += 1
+
     # Exchanges
 
     def declare_exchange(
@@ -202,6 +210,8 @@ class VirtualHost:
             raise AccessRefused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
         make.check_arguments(exchange_text(name, self.name), arguments)
         exchange = self.exchanges[name] = make(name, self.name, properties)
+        if not self.policies.is_empty:
+            self.policies.govern_exchange(exchange)
         self.topology_version += 1
         if durable:
             self._define(("exchange", self.name, name), exchange_definition(exchange))
@@ -372,6 +382,8 @@ class VirtualHost:
 
     def _add_queue(self, queue: ClassicQueue) -> None:
         self.queues[queue.name] = queue
+        if not self.policies.is_empty:
+            self.policies.govern_queue(queue)
         self.topology_version += 1
         if queue.exclusive_owner is not None:
             self._exclusive.setdefault(queue.exclusive_owner, {})[queue] = None
@@ -516,6 +528,7 @@ class VirtualHost:
                 self._restore_exchange(key[2], fields_of(key, value))
             elif key[0] == "queue":
                 self._restore_queue(key[2], fields_of(key, value))
+        self.policies.restore(mine)
         left_out = [
             f"binding {key[2:]} has lost an end"
             for key, value in mine

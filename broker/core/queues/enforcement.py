@@ -55,8 +55,13 @@ class Enforcement:
         """Go on with other rules. Messages that are there keep their deadlines; limits hold at once."""
         self.rules = rules
         self._octets = sum(stretch.body_octets() for stretch in self._queue.backlog.stretches())
+        if self._unused_timer is not None:
+            self._unused_timer.cancel()
+            self._unused_timer = None
         self.use()
         self.limit()
+        if self._queue.message_count:
+            self._queue.touch()
 
     def stop(self) -> None:
         """The queue is gone."""
