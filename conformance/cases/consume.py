@@ -380,3 +380,13 @@ def ten_thousand_messages_come_in_order_and_once(session: Session) -> None:
                 channel.ack(message.delivery_tag, multiple=True)
     channel.expect_silence(queue)
     channel.wait_ready(queue, 0)
+
+
+@case(ref="basic.cancel")
+def cancel_after_the_servers_cancel_is_ok(session: Session) -> None:
+    channel = session.channel()
+    queue = session.queue(channel)
+    tag = channel.consume(queue)
+    channel.call("queue.delete", queue=queue)
+    channel.expect("basic.cancel")
+    check(channel.call("basic.cancel", consumer_tag=tag).consumer_tag, tag)

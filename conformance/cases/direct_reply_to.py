@@ -183,3 +183,16 @@ def a_reply_is_confirmed(session: Session) -> None:
     server.publish("", reply_to, b"answer")
     check(server.expect("basic.ack").delivery_tag, 1)
     check(channel.deliver().body, b"answer")
+
+
+@case(ref="queue.purge")
+def purge_of_it_is_404_and_delete_is_ok(session: Session) -> None:
+    channel = session.channel()
+    channel.refused(404, session.no_queue(QUEUE), "queue.purge", queue=QUEUE)
+    check(channel.call("queue.delete", queue=QUEUE).message_count, 0)
+
+
+@case(ref="basic.consume")
+def consume_of_a_token_is_404(session: Session) -> None:
+    token = f"{QUEUE}.no-such-token"
+    session.channel().refused(404, session.no_queue(token), "basic.consume", queue=token, no_ack=True)

@@ -358,3 +358,23 @@ def after_a_framing_error_later_input_is_ignored(session: Session) -> None:
     channel.connection.zero.send("connection.close-ok")
     channel.connection.expect_dropped()
     session.stranger().refused(404, session.no_queue(name), "queue.declare", queue=name, passive=True)
+
+
+@case(ref="4.2.4")
+def each_method_that_only_servers_send_is_503(session: Session) -> None:
+    for name in ("basic.recover-ok", "exchange.declare-ok", "queue.bind-ok", "tx.commit-ok", "confirm.select-ok"):
+        session.stranger().fatal(503, "COMMAND_INVALID - unimplemented method", name)
+
+
+@case(ref="4.2.4")
+def methods_of_channels_on_channel_0_are_504(session: Session) -> None:
+    text = "CHANNEL_ERROR - unexpected method in connection state running"
+    for name in ("basic.qos", "queue.declare", "exchange.delete", "tx.select"):
+        session.connect().zero.fatal(504, text, name)
+
+
+@case(ref="4.2.4")
+def connection_methods_out_of_turn_are_504(session: Session) -> None:
+    text = "CHANNEL_ERROR - unexpected method in connection state running"
+    for name in ("connection.secure-ok", "connection.blocked"):
+        session.connect().zero.fatal(504, text, name)

@@ -258,16 +258,25 @@ def _until_open(session: Session) -> Connection:
     return connection
 
 
+def _refused_vhost(session: Session, name: str) -> None:
+    # Rarely, and only under load, RabbitMQ 3.10 finds the missing permission before the missing vhost.
+    connection = _until_open(session)
+    connection.zero.send("connection.open", virtual_host=name)
+    close = connection.expect_close(530, None, 10, 40)
+    user = session.address.user
+    usual, rare = f"vhost {name} not found", f"access to vhost '{name}' refused for user '{user}'"
+    if close.reply_text != f"NOT_ALLOWED - {rare}":
+        check(close.reply_text, f"NOT_ALLOWED - {usual}")
+
+
 @case(ref="connection.open")
 def open_of_a_missing_vhost_is_530(session: Session) -> None:
-    text = "NOT_ALLOWED - vhost no-such-vhost not found"
-    _until_open(session).zero.fatal(530, text, "connection.open", virtual_host="no-such-vhost")
+    _refused_vhost(session, "no-such-vhost")
 
 
 @case(ref="connection.open")
 def open_of_an_empty_vhost_is_530(session: Session) -> None:
-    text = "NOT_ALLOWED - vhost  not found"
-    _until_open(session).zero.fatal(530, text, "connection.open", virtual_host="")
+    _refused_vhost(session, "")
 
 
 @case(ref="connection.open")
