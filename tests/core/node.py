@@ -10,6 +10,7 @@ from broker.core.messages import MessageIds, Stretch
 from broker.core.names import QueueNames
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
+from broker.core.routable import Routable
 from broker.core.vhosts import VirtualHost
 from broker.server.clock import ManualClock
 from protocol.frames import FrameReader, PublishRun
@@ -29,7 +30,7 @@ class Node:
         self.log = RecordingLog()
         self.touched: list[ClassicQueue] = []
         self.vhosts: dict[str, VirtualHost] = {}
-        self.enqueuer = Enqueuer(MessageIds(), self.log)
+        self.enqueuer = Enqueuer(MessageIds(), self.log, self.clock)
         self.dead_letters = DeadLetters(self.vhosts, self.enqueuer, self.clock)
         context = QueueContext(self.log, self.clock, self.touched, self.dead_letters.dead_letter, self.expire_queue)
         self.vhost = VirtualHost(
@@ -57,7 +58,7 @@ class Node:
         )
         for event in FrameReader(131072, 1 << 27).feed(octets):
             assert isinstance(event, PublishRun)
-            queues = self.vhost.route_keys(self.vhost.exchanges[exchange], [key], {})
+            queues = self.vhost.route_message(self.vhost.exchanges[exchange], Routable([key], {}))
             self.enqueuer.enqueue(Route(queues, 1), event.shape, event.pieces)
         self.drain()
 

@@ -156,15 +156,15 @@ class Enforcement:
 
     def reject(self, stretch: Stretch) -> None:
         """Dead-letter messages that a consumer rejected; the queue settles them."""
+        self.dead_letter(stretch, "rejected")
+
+    def dead_letter(self, stretch: Stretch, reason: str) -> None:
+        """Dead-letter messages, if there is where to; the queue settles them."""
         if self.rules.dead_letter_exchange is not None:
             self._dead_letter(self._queue, stretch, reason)
 
     def refuse(self, stretch: Stretch) -> None:
         """Dead-letter messages that a full queue refused, if it is to do so."""
-        self.dead_letter(stretch, "rejected")
-
-    def dead_letter(self, stretch: Stretch, reason: str) -> None:
-        """Dead-letter messages, if there is where to; the queue settles them."""
         if self.rules.overflow == "reject-publish-dlx" and self.rules.dead_letter_exchange is not None:
             self._dead_letter(self._queue, stretch, "maxlen")
 
