@@ -83,9 +83,18 @@ class SimulatedDisk(Disk):
 
     def after_kill(self) -> "SimulatedDisk":
         """The process is gone; the page cache is not."""
-        after = SimulatedDisk(self.files, self.directories)
-        after.durable_names = self.durable_names
-        after.renames = self.renames
+        copies: dict[int, SimulatedFile] = {}
+
+        def copied(file: SimulatedFile) -> SimulatedFile:
+            copy = copies.setdefault(id(file), SimulatedFile(file.durable))
+            copy.data[:] = file.data
+            return copy
+
+        # Names first: what the dying process unlinks or renames from here on has not happened.
+        names, durable_names, renames = dict(self.files), dict(self.durable_names), list(self.renames)
+        after = SimulatedDisk({path: copied(file) for path, file in names.items()}, self.directories)
+        after.durable_names = {path: copied(file) for path, file in durable_names.items()}
+        after.renames = [[(path, file and copied(file)) for path, file in changes] for changes in renames]
         return after
 
     def list(self, directory: Path) -> list[str]:

@@ -14,6 +14,7 @@ from storage.records import (
     Delivered,
     Published,
     QueueDeleted,
+    Record,
     Settled,
     cut_pieces,
     decode_records,
@@ -46,7 +47,7 @@ piece_lists = st.one_of(
 )
 
 
-def only(octets: bytes) -> Published | Copied | Settled | Delivered | QueueDeleted | Defined:
+def only(octets: bytes) -> Record:
     ((start, stop, record),) = decode_records(octets, 0, len(octets))
     assert (start, stop) == (0, len(octets))
     return record
