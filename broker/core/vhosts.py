@@ -288,6 +288,7 @@ class VirtualHost:
             return queue
         name = name or self._new_name_of_queue(arguments)
         kind = check_queue_arguments(queue_text(name, self.name), arguments)
+        check_queue_properties(queue_text(name, self.name), kind, durable, exclusive, auto_delete)
         queue = self._make_queue[kind.type_name](
             name,
             self.name,
@@ -298,7 +299,6 @@ class VirtualHost:
             arguments=arguments,
         )
         self._add_queue(queue)
-        check_queue_properties(queue_text(name, self.name), kind, durable, exclusive, auto_delete)
         if durable:
             self._define(("queue", self.name, name), queue_definition(queue))
         return queue
