@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from pika.exceptions import AMQPConnectionError
+from pika.exceptions import AMQPError
 
 DEADLINE_S = 15.0
 
@@ -68,8 +68,13 @@ def wait_ready(channel: Any, queue: str, count: int) -> None:
     pump(channel.connection, until=lambda: ready_count(channel, queue) == count)
 
 
-def cut(connection: Any) -> None:
-    """Take the connection's socket away, as a sudden death of the client does; pika notices and cleans up."""
-    connection._impl._transport._sock.shutdown(socket.SHUT_RDWR)
-    with suppress(AMQPConnectionError):
+def notice_end(connection: Any) -> None:
+    """Wait until the blocking connection has found out that it is closed, and has cleaned up."""
+    with suppress(AMQPError):
         pump(connection, until=lambda: bool(connection.is_closed))
+
+
+def cut(connection: Any) -> None:
+    """Take the connection's socket away, as a sudden death of the client does."""
+    connection._impl._transport._sock.shutdown(socket.SHUT_RDWR)
+    notice_end(connection)

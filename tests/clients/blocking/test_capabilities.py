@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pika
 import pytest
+
+from tests.brokers import RunningBroker
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,11 @@ def test_pika_finds_every_extension_supported(connection: Any) -> None:
     assert connection.basic_nack_supported
     assert connection.consumer_cancel_notify_supported
     assert connection.exchange_exchange_bindings_supported
+
+
+@pytest.mark.xfail(reason="offered before there are alarms that block", strict=True)
+def test_blocked_notifications_that_are_never_sent_are_not_offered(own_broker: RunningBroker) -> None:
+    connection = pika.BlockingConnection(pika.URLParameters(own_broker.url))
+    offered = connection._impl.server_capabilities
+    connection.close()
+    assert not offered.get("connection.blocked", False)
