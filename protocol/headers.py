@@ -16,6 +16,7 @@ _REPLY_TO: Final = 1 << 9
 _EXPIRATION: Final = 1 << 8
 _FIXED_OCTETS: Final = {1 << 12: 1, 1 << 11: 1, 1 << 6: 8}
 """Properties that are no short strings, and their sizes: delivery mode, priority, timestamp."""
+_IDENTIFYING: Final = {"correlation_id": 1 << 10, "message_id": 1 << 7, "timestamp": 1 << 6}
 
 
 def properties_of(payload: bytes) -> dict[int, bytes]:
@@ -55,6 +56,14 @@ def expiration_of(payload: bytes) -> str | None:
     """Return the expiration property, None where there is none."""
     octets = properties_of(payload).get(_EXPIRATION)
     return None if octets is None else octets[1:].decode("utf-8", "replace")
+
+
+def identity_of(payload: bytes, name: str) -> bytes | None:
+    """Return correlation_id, message_id or timestamp (as decimal digits), None where the message has none."""
+    octets = properties_of(payload).get(_IDENTIFYING[name])
+    if octets is None:
+        return None
+    return str(int.from_bytes(octets)).encode() if name == "timestamp" else octets[1:]
 
 
 def with_headers(payload: bytes, headers: FieldTable, *, keeps_expiration: bool = True) -> bytes:

@@ -2,16 +2,27 @@
 
 from typing import Final
 
+from broker.core.exchanges.consistent_hash import ConsistentHashExchange
 from broker.core.exchanges.direct import DirectExchange
 from broker.core.exchanges.exchange import Exchange
 from broker.core.exchanges.fanout import FanoutExchange
 from broker.core.exchanges.headers import HeadersExchange
+from broker.core.exchanges.modulus_hash import ModulusHashExchange
+from broker.core.exchanges.random_choice import RandomExchange
 from broker.core.exchanges.topic import TopicExchange
 from protocol.errors import CommandInvalid
 
 EXCHANGE_TYPES: Final[dict[str, type[Exchange]]] = {
     exchange_type.type_name: exchange_type
-    for exchange_type in (DirectExchange, FanoutExchange, TopicExchange, HeadersExchange)
+    for exchange_type in (
+        DirectExchange,
+        FanoutExchange,
+        TopicExchange,
+        HeadersExchange,
+        ConsistentHashExchange,
+        ModulusHashExchange,
+        RandomExchange,
+    )
 }
 
 
