@@ -10,6 +10,7 @@ from broker.core.messages import MessageIds, Stretch
 from broker.core.names import QueueNames
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
+from broker.core.queues.types import QUEUE_TYPES
 from broker.core.routable import Routable
 from broker.core.vhosts import VirtualHost
 from broker.server.clock import ManualClock
@@ -35,7 +36,7 @@ class Node:
         context = QueueContext(self.log, self.clock, self.touched, self.dead_letters.dead_letter, self.expire_queue)
         self.vhost = VirtualHost(
             "/",
-            make_queue={"classic": partial(ClassicQueue, context=context)},
+            make_queue={kind: partial(make, context=context) for kind, make in QUEUE_TYPES.items()},
             next_queue_id=count(1).__next__,
             queue_names=QueueNames(Random(1)),
             define=lambda key, value: None,
