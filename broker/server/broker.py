@@ -22,6 +22,7 @@ from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
 from broker.core.queues.types import QUEUE_TYPES
 from broker.core.vhosts import VirtualHost
+from broker.server.alarms import Alarms, Resource
 from broker.server.clock import Clock
 from protocol.handshake import Handshake, Offer
 from storage.store import Store
@@ -63,6 +64,7 @@ class Broker:
         self.enqueuer = Enqueuer(MessageIds(store.recovery.next_message_id), store, clock)
         self.dead_letters = DeadLetters(self.vhosts, self.enqueuer, clock)
         clock.after_calls = self.finish_read
+        self.alarms = Alarms(self.connections)
         self._paused: list[Connection] = []
         self._is_finish_scheduled = False
         self._unconnected: asyncio.Future[None] | None = None
@@ -131,6 +133,7 @@ class Broker:
     def forget(self, connection: "Connection") -> None:
         """Drop a connection whose socket has gone."""
         self.connections.discard(connection)
+        self.alarms.forget(connection)
         if not self.connections and self._unconnected is not None and not self._unconnected.done():
             self._unconnected.set_result(None)
 
@@ -179,6 +182,16 @@ class Broker:
         self._is_finish_scheduled = False
         self.finish_read()
 
+    # Alarms
+
+    def raise_alarm(self, resource: Resource) -> None:
+        """Stop publishers, because memory or disk runs low."""
+        self.alarms.raise_alarm(resource)
+
+    def clear_alarm(self, resource: Resource) -> None:
+        """Let publishers go on, unless the other runs low still."""
+        self.alarms.clear_alarm(resource)
+
     # Backpressure
 
     def must_pause(self) -> bool:
@@ -187,7 +200,7 @@ class Broker:
 
     def pause(self, connection: "Connection") -> None:
         """Read ``connection`` again only when the log has caught up."""
-        connection.pause_reading()
+        connection.pause_reading("full log")
         if not self._paused:
             self.store.promise(self._resume_paused)
         self._paused.append(connection)
@@ -199,4 +212,4 @@ class Broker:
             return
         paused, self._paused = self._paused, []
         for connection in paused:
-            connection.resume_reading()
+            connection.resume_reading("full log")

@@ -6,7 +6,7 @@ way of channels and handlers only. Spec: AMQP 0-9-1, 2.2.4, 4.2 and the connecti
 
 import asyncio
 import ipaddress
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import structlog
 from pamqp import commands
@@ -37,6 +37,8 @@ from protocol.handshake import Handshake
 from protocol.methods import AccessRequest, AccessRequestOk, build, decode_method, encode_method
 
 AnyError = TypeVar("AnyError", bound=AmqpError)
+Pause = Literal["alarm", "full log", "unread replies"]
+"""Why a connection is not read."""
 
 log = structlog.get_logger("leveret.connection")
 
@@ -70,7 +72,8 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         self._is_closing = False
         self._is_unread = False
-        self._has_published = False
+        self.has_published = False
+        self._pauses: set[Pause] = set()
         self._transport: asyncio.Transport
         self._out_octets = 0
         self._is_unwritten = False
@@ -112,11 +115,14 @@ class Connection(asyncio.Protocol):
             log.exception("internal error", peer=self.peer, user=self.user)
             self.close(InternalFault())
         self.broker.finish_read()
-        if self._has_published and self.broker.must_pause():
-            self.broker.pause(self)
+        if self.has_published:
+            if self.broker.alarms.raised:
+                self.broker.alarms.block(self)
+            if self.broker.must_pause():
+                self.broker.pause(self)
         if not self.is_writable and self._transport.get_write_buffer_size() > UNREAD_LIMIT_OCTETS:
             self._is_unread = True
-            self.pause_reading()
+            self.pause_reading("unread replies")
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is sent to: no more deliveries."""
@@ -131,7 +137,7 @@ class Connection(asyncio.Protocol):
             channel.update_can_deliver()
         if self._is_unread:
             self._is_unread = False
-            self.resume_reading()
+            self.resume_reading("unread replies")
         self.broker.schedule_finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -177,7 +183,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             if type(event) is PublishRun:
-                self._has_published = True
+                self.has_published = True
                 channel.publish(event)
             elif type(event) is Ack:
                 channel.ack(event)
@@ -363,13 +369,19 @@ class Connection(asyncio.Protocol):
     def _send_heartbeat(self) -> None:
         self._transport.write(b"\x08\x00\x00\x00\x00\x00\x00\xce")
 
-    def pause_reading(self) -> None:
-        """Take nothing more from the socket."""
+    def pause_reading(self, why: Pause) -> None:
+        """Take nothing more from the socket, until each reason not to is over."""
+        self._pauses.add(why)
+        if why != "unread replies" and self._heartbeat is not None:
+            self._heartbeat.is_listening = False
         self._transport.pause_reading()
 
-    def resume_reading(self) -> None:
-        """Read on."""
-        if not self._transport.is_closing():
+    def resume_reading(self, *reasons: Pause) -> None:
+        """Read on, unless there is another reason not to."""
+        self._pauses.difference_update(reasons)
+        if self._heartbeat is not None and not self._pauses - {"unread replies"}:
+            self._heartbeat.is_listening = True
+        if not self._pauses and not self._transport.is_closing():
             self._transport.resume_reading()
 
     # Errors and ends
@@ -396,6 +408,7 @@ class Connection(asyncio.Protocol):
         note("connection error", peer=self.peer, user=user, text=error.reply_text)
         self._leave()
         self._is_closing = True
+        self.resume_reading(*self._pauses)
         self._reader = FrameReader(self.frame_max, self.broker.settings.max_message_octets)
         self.send(
             encode_method(

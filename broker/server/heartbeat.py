@@ -9,7 +9,10 @@ from broker.server.clock import Clock
 
 
 class Heartbeat:
-    """The connection sets ``has_received`` and ``has_sent``; any octets count, not heartbeats alone."""
+    """The connection sets ``has_received`` and ``has_sent``; any octets count, not heartbeats alone.
+
+    While it does not listen to its client, as ``is_listening`` says, the client cannot be missed.
+    """
 
     __slots__ = (
         "_check",
@@ -21,6 +24,7 @@ class Heartbeat:
         "_tick",
         "has_received",
         "has_sent",
+        "is_listening",
     )
 
     def __init__(self, clock: Clock, interval_s: int, send: Callable[[], None], drop: Callable[[str], None]) -> None:
@@ -31,6 +35,7 @@ class Heartbeat:
         self._silent_count = 0
         self.has_received = True
         self.has_sent = False
+        self.is_listening = True
         self._tick = clock.call_later(self._interval_ms // 2, self._send_if_silent)
         self._check = clock.call_later(self._interval_ms, self._check_peer)
 
@@ -46,7 +51,7 @@ class Heartbeat:
         self._tick = self._clock.call_later(self._interval_ms // 2, self._send_if_silent)
 
     def _check_peer(self) -> None:
-        self._silent_count = 0 if self.has_received else self._silent_count + 1
+        self._silent_count = 0 if self.has_received or not self.is_listening else self._silent_count + 1
         self.has_received = False
         if self._silent_count >= 2:
             self.cancel()
