@@ -34,6 +34,7 @@ from protocol.errors import FrameError, UnexpectedFrame, frame_excerpt
 PUBLISH_IDS: Final = b"\x00\x3c\x00\x28"
 ACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x50"
 ACK_OCTETS: Final = 21
+_HEADER_IDS: Final = b"\x00\x3c\x00\x00"
 _ACK: Final = Struct(">QBB")
 _LOW_OCTETS: Final = bytes(range(256)) * 257
 _MIDDLE_OCTETS: Final = b"".join(bytes((n,)) * 256 for n in range(256)) + bytes(256)
@@ -254,7 +255,6 @@ class FrameReader:
         frame_octets, frame_max = len(frame), self.frame_max
         pieces: list[bytes] = []
         run_facts: ContentFacts | None = None
-        short_octets = 0
         unpack_header, unpack_head = HEADER_START.unpack_from, FRAME_HEAD.unpack_from
         try:
             while True:
@@ -267,7 +267,6 @@ class FrameReader:
                 if stop - body_at > frame_max or size + 8 > frame_max:
                     break
                 if stop > end:
-                    short_octets = stop - at
                     break
                 if data[body_at - 1] != FRAME_END or data[stop - 1] != FRAME_END:
                     break
@@ -286,13 +285,33 @@ class FrameReader:
                 if not data.startswith(frame, at) or (len(pieces) == 1 and data.startswith(known.prefix, at)):
                     break
         except StructError:
-            # The read ends before the header says more, or what follows is too short for one: an error.
-            if header_at + 8 + int.from_bytes(data[header_at + 3 : header_at + 7]) > end:
-                short_octets = frame_octets + HEADER_START.size
+            pass  # The read ends within this message.
         if run_facts is None:
-            self._needed = short_octets
+            self._needed = self._needed_for(data, at, at + frame_octets, end, channel)
             return None, at
         return PublishRun(known.publish, self._changing_shape(known, run_facts), pieces), at
+
+    def _needed_for(self, data: bytes, at: int, header_at: int, end: int, channel: int) -> int:
+        """Return how many octets from ``at`` on, a publish, must be there before it is worth another look.
+
+        0 where a look at what is there tells more: the next frame, once its head has come, may be another channel's.
+        """
+        if end - header_at < FRAME_HEADER_OCTETS:
+            return header_at + FRAME_HEADER_OCTETS - at
+        kind, on, size = FRAME_HEAD.unpack_from(data, header_at)
+        body_at: int = header_at + size + 8
+        if (kind, on) != (FRAME_HEADER, channel) or size < 14 or size + 8 > self.frame_max:
+            return 0
+        if end < body_at:
+            return body_at - at
+        if not data.startswith(_HEADER_IDS, header_at + FRAME_HEADER_OCTETS) or data[body_at - 1] != FRAME_END:
+            return 0
+        if end - body_at < FRAME_HEADER_OCTETS:
+            return body_at + FRAME_HEADER_OCTETS - at
+        kind, on, size = FRAME_HEAD.unpack_from(data, body_at)
+        stop: int = body_at + size + 8
+        is_awaited = (kind, on) == (FRAME_BODY, channel) and size + 8 <= self.frame_max and stop > end
+        return stop - at if is_awaited else 0
 
     def _changing_shape(self, known: _KnownPublish, facts: ContentFacts) -> Shape:
         shape = None if known.shapes is None else known.shapes.get(facts)

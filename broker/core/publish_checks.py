@@ -11,17 +11,18 @@ EXPIRATION_MAX_MS = 315_360_000_000
 
 
 def check_content(facts: ContentFacts, user: str) -> None:
-    """Check expiration and user id.
+    """Check user id and expiration.
 
     Raises PreconditionFailed (406) with RabbitMQ's texts.
     """
+    if facts.user_id is not None and facts.user_id != user:
+        text = f"user_id property set to '{facts.user_id}' but authenticated user was '{user}'"
+        raise PreconditionFailed(text, class_id=60, method_id=40)
+
     if facts.expiration is not None:
         problem = expiration_problem(facts.expiration)
         if problem:
             raise PreconditionFailed(f"invalid expiration '{facts.expiration}': {problem}", class_id=60, method_id=40)
-    if facts.user_id is not None and facts.user_id != user:
-        text = f"user_id property set to '{facts.user_id}' but authenticated user was '{user}'"
-        raise PreconditionFailed(text, class_id=60, method_id=40)
 
 
 def expiration_problem(expiration: str) -> str:

@@ -243,3 +243,13 @@ def test_misuse_is_refused(octets: bytes, error: type[AmqpError], text: str, ids
         feed(octets)
     assert text in caught.value.detail
     assert (caught.value.class_id, caught.value.method_id) == ids
+
+
+@pytest.mark.parametrize("octets_left", [40, 18])
+def test_other_channels_are_served_in_the_middle_of_a_content(octets_left: int) -> None:
+    """After the method, and after the header: what follows is looked at when it is whole, whatever its channel."""
+    whole = message(b"0123456789")
+    reader = new_reader()
+    list(reader.feed(whole[:-octets_left]))
+    assert told(list(reader.feed(frame(1, 2, b"\x00\x5a\x00\x0a")))) == [(2, b"\x00\x5a\x00\x0a")]
+    assert told(list(reader.feed(whole[-octets_left:]))) == [as_published(b"0123456789")]
