@@ -9,10 +9,12 @@ _NO_LIMIT = (
 DIFFERENCES: dict[str, str] = {
     "handshake/a_channel_before_open_drops": _SAYS_WHY,
     "publish/an_unknown_delivery_mode_is_406": (
-        "RabbitMQ 4 takes any delivery mode but 2 as transient; Leveret's default profile accepts what any of 3.8 to 4.2 does."
+        "RabbitMQ 4 takes any delivery mode but 2 as transient; Leveret's default profile accepts what any version from "
+        "3.8 to 4.2 does."
     ),
     "tune/a_huge_start_ok_is_dropped": (
-        "RabbitMQ's limit before tuning is 4,096 octets (8,192 in 4.x), too low for long tokens; Leveret's is its frame_max."
+        "RabbitMQ's limit before tuning is 4,096 octets (8,192 in 4.x), too low for long tokens; Leveret's is its own "
+        "frame_max."
     ),
     "tune/channel_max_0_is_dropped": _NO_LIMIT,
     "tune/channel_max_above_the_offer_is_dropped": _SAYS_WHY,
