@@ -131,6 +131,12 @@ class Policies:
         self._define((kind, self._vhost, name), None)
         self._changed(kind)
 
+    def clear_all(self) -> None:
+        """Remove all policies, as the virtual host goes."""
+        for kind in self._by_kind:
+            for name in list(self._by_kind[kind]):
+                self.clear(kind, name)
+
     def listed(self, kind: PolicyKind) -> list[Policy]:
         """Return all policies of a kind, by name."""
         return sorted(self._by_kind[kind].values(), key=lambda policy: policy.name)

@@ -6,8 +6,9 @@ the owner of exclusive queues, no clock and no socket. Spec: AMQP 0-9-1, 3.1; Ra
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, cast
 
+from broker.core.access import Access
 from broker.core.addressed import REPLY_TO
 from broker.core.arguments import (
     check_equivalent_arguments,
@@ -18,7 +19,6 @@ from broker.core.arguments import (
     refuse_server_name,
 )
 from broker.core.bindings import Binding, Bindings, Destination, DestinationKind, arguments_identity
-from broker.core.consumers import Consumer
 from broker.core.definitions import (
     Define,
     exchange_definition,
@@ -30,12 +30,15 @@ from broker.core.definitions import (
 from broker.core.exchanges.direct import DefaultExchange
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
 from broker.core.exchanges.types import EXCHANGE_TYPES, exchange_type
+from broker.core.limits import MAX_QUEUES, NO_LIMITS, limit_reached
 from broker.core.names import QueueNames, exchange_text, is_reserved, queue_text
 from broker.core.policies import Policies
 from broker.core.queues.classic import ClassicQueue
+from broker.core.queues.coming import DeletedQueue, MakeQueue
 from broker.core.queues.reply import ReplyQueue
 from broker.core.routable import LooksAt, Routable
 from broker.core.routing import find_queues, reachable
+from broker.core.vhost_metadata import NO_METADATA, VirtualHostMetadata
 from protocol.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 from protocol.tables import FieldTable
 from storage.definitions import Definition
@@ -56,30 +59,6 @@ _LOCKED = (
 )
 
 
-class MakeQueue(Protocol):
-    """What makes a queue of one kind: its class, with log and the node's other parts given already."""
-
-    def __call__(
-        self,
-        name: str,
-        vhost_name: str,
-        queue_id: int,
-        *,
-        durable: bool,
-        exclusive_owner: object | None,
-        auto_delete: bool,
-        arguments: FieldTable,
-    ) -> ClassicQueue: ...
-
-
-class DeletedQueue(NamedTuple):
-    """How many ready messages went with a queue, and its consumers, who are to be told by ``cancelled``."""
-
-    message_count: int
-    consumers: list[Consumer]
-    is_durable: bool
-
-
 class VirtualHost:
     """One virtual host.
 
@@ -97,6 +76,8 @@ class VirtualHost:
         "_next_queue_id",
         "_queue_names",
         "exchanges",
+        "limits",
+        "metadata",
         "name",
         "policies",
         "queues",
@@ -118,9 +99,9 @@ class VirtualHost:
         self.reply_queues: dict[str, ReplyQueue] = {}
         self.exchanges: dict[str, Exchange] = {"": DefaultExchange(name, self.queues, self.reply_queues)}
         self.topology_version = 1
-        self.policies = Policies(
-            name, self.queues, self.exchanges, define=define, routes_changed=self._routes_changed
-        )
+        self.limits = NO_LIMITS
+        self.metadata: VirtualHostMetadata = NO_METADATA
+        self.policies = Policies(name, self.queues, self.exchanges, define=define, routes_changed=self._routes_changed)
         self._make_queue = make_queue
         self._next_queue_id = next_queue_id
         self._queue_names = queue_names
@@ -189,18 +170,21 @@ class VirtualHost:
         auto_delete: bool = False,
         internal: bool = False,
         arguments: FieldTable,
+        access: Access | None = None,
     ) -> Exchange:
         """Return the exchange ``name``, made if there is none; a passive declare only looks.
 
-        Raises AccessRefused (403) for a reserved name or the default exchange, NotFound (404) when passive,
-        PreconditionFailed (406) for other properties than it has, CommandInvalid (503) for an unknown type.
-        Ref: exchange.declare.
+        Raises AccessRefused (403) for a reserved name, the default exchange and what ``access`` refuses, NotFound
+        (404) when passive, PreconditionFailed (406) for other properties than it has, CommandInvalid (503) for an
+        unknown type. Ref: exchange.declare.
         """
         if passive:
             _refuse_default(name)
             return self._exchange(name)
         make = exchange_type(type_name)
         _refuse_default(name)
+        if access is not None:
+            access.check("configure", "exchange", name)
         properties = ExchangeProperties(durable, auto_delete, internal, arguments)
         exchange = self.exchanges.get(name)
         if exchange is not None:
@@ -208,6 +192,8 @@ class VirtualHost:
             return exchange
         if is_reserved(name):
             raise AccessRefused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
+        if access is not None:
+            access.check_new_exchange(name, arguments)
         make.check_arguments(exchange_text(name, self.name), arguments)
         exchange = self.exchanges[name] = make(name, self.name, properties)
         if not self.policies.is_empty:
@@ -266,12 +252,14 @@ class VirtualHost:
         exclusive: bool = False,
         auto_delete: bool = False,
         arguments: FieldTable,
+        access: Access | None = None,
     ) -> ClassicQueue:
         """Return the queue ``name``, made if there is none, with a name made up for ""; passive only looks.
 
         ``owner`` is the connection that asks. An exclusive queue ends with it and so is never durable.
-        Raises AccessRefused (403) for a reserved name, NotFound (404) when passive, ResourceLocked (405) for
-        another connection's, PreconditionFailed (406) for other properties than it has or wrong arguments.
+        Raises AccessRefused (403) for a reserved name and what ``access`` refuses, NotFound (404) when passive,
+        ResourceLocked (405) for another connection's, PreconditionFailed (406) for other properties than it has,
+        wrong arguments, or one queue too many.
         Ref: queue.declare.
         """
         if passive:
@@ -282,11 +270,16 @@ class VirtualHost:
             raise AccessRefused(f"queue name '{name}' contains reserved prefix 'amq.*'")
         durable = durable and not exclusive
         queue = self.queues.get(name)
+        name = name or self._new_name_of_queue(arguments)
+        if access is not None:
+            access.check("configure", "queue", name)
         if queue is not None:
             self._check_equivalent_queue(queue, owner if exclusive else None, durable, auto_delete, arguments)
             queue.use()
             return queue
-        name = name or self._new_name_of_queue(arguments)
+        self._check_queue_count(name)
+        if access is not None:
+            access.check_new_queue(name, arguments)
         kind = check_queue_arguments(queue_text(name, self.name), arguments)
         check_queue_properties(queue_text(name, self.name), kind, durable, exclusive, auto_delete)
         queue = self._make_queue[kind.type_name](
@@ -357,6 +350,24 @@ class VirtualHost:
         for queue in list(self._exclusive.get(owner, ())):
             for consumer in self._remove_queue(queue).consumers:
                 consumer.cancelled()
+
+    def delete_all(self) -> None:
+        """Delete queues, exchanges, bindings and policies, as the virtual host itself goes."""
+        for queue in list(self.queues.values()):
+            for consumer in self._remove_queue(queue).consumers:
+                consumer.cancelled()
+        for exchange in self.exchanges.values():
+            for binding in list(exchange.bindings.values()):
+                self._drop(binding)
+        self._remove_exchanges([each for each in self.exchanges.values() if each.name and not is_reserved(each.name)])
+        self.policies.clear_all()
+
+    def _check_queue_count(self, name: str) -> None:
+        """Refuse a new queue where there are as many as there may be. RabbitMQ: Virtual Hosts, "Limits"."""
+        limit = limit_reached(self.limits, MAX_QUEUES, len(self.queues))
+        if limit is not None:
+            text = f"cannot declare queue '{name}': queue limit in vhost '{self.name}' ({limit}) is reached"
+            raise PreconditionFailed(text)
 
     def _new_name_of_queue(self, arguments: FieldTable) -> str:
         refuse_server_name(queue_text("", self.name), arguments)
