@@ -9,7 +9,7 @@ _NO_LIMIT = (
 DIFFERENCES: dict[str, str] = {
     "handshake/a_channel_before_open_drops": _SAYS_WHY,
     "publish/an_unknown_delivery_mode_is_406": (
-        "RabbitMQ 4 takes any delivery mode but 2 as transient; Leveret's default profile accepts what any version from "
+        "RabbitMQ 4 takes any delivery mode but 2 as transient; Leveret's default profile accepts what any version of "
         "3.8 to 4.2 does."
     ),
     "tune/a_huge_start_ok_is_dropped": (
