@@ -11,6 +11,7 @@ from pika.exceptions import AMQPError
 
 from tests.brokers import RunningBroker
 from tests.clients.waiting import notice_end
+from tests.crash.broker_log import logged_errors
 
 
 @pytest.fixture
@@ -28,8 +29,7 @@ def opened() -> Iterator[list[Any]]:
 def _no_error_logged(own_broker: RunningBroker) -> Iterator[None]:
     """Whatever a test of this folder does to the broker, it is no reason for an error in the log."""
     yield
-    errors = [line for line in own_broker.output if '"level": "error"' in line or "Traceback" in line]
-    assert not errors
+    assert logged_errors(own_broker) == []
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ def outage(request: pytest.FixtureRequest, own_broker: RunningBroker, opened: li
             for connection in opened:
                 notice_end(connection)
             assert ended.result() in (None, 0)
+        assert logged_errors(own_broker) == []
         own_broker.start()
 
     return end_and_start

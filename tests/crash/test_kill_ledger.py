@@ -1,13 +1,15 @@
 """kill -9 under confirmed load, again and again; a ledger shows that every promise was kept.
 
 Each round: publishers with confirms and consumers with acks work until the broker is killed at a random point of
-the load; it starts again, and the next round begins on what it recovered. LEVERET_KILL_ROUNDS sets how many.
+the load; it starts again, and the next round begins on what it recovered. LEVERET_KILL_ROUNDS
+sets how many, LEVERET_KILL_SEED another course of events.
 """
 
 import asyncio
 import os
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -18,9 +20,12 @@ from pika.spec import Basic
 
 from tests.brokers import RunningBroker
 from tests.clients.adapter.asking import ask, close_connection, closing, open_channel, open_connection
+from tests.crash.broker_log import logged_errors
 from tests.crash.ledger import Account, body_of, failures_of, name_of
 
 ROUNDS = int(os.environ.get("LEVERET_KILL_ROUNDS", "10"))
+SEED = int(os.environ.get("LEVERET_KILL_SEED", "1"))
+SEGMENT_OCTETS_DEFAULT = 64 << 20
 MAX_OPEN_COUNT = 300
 MAX_KEPT_COUNT = 40
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
@@ -212,9 +217,14 @@ async def drain(broker: RunningBroker, consumers: list[Consumer], ledger: dict[s
     await close_connection(connection)
 
 
-@pytest.mark.parametrize("seed", [1])
-async def test_nothing_promised_is_lost_by_kill_nine_under_load(own_broker: RunningBroker, seed: int) -> None:
-    chance = random.Random(seed)
+@pytest.fixture(params=[SEGMENT_OCTETS_DEFAULT, 1 << 18], ids=["default segments", "small segments"])
+def own_broker(request: pytest.FixtureRequest, start_broker: Callable[..., RunningBroker]) -> RunningBroker:
+    """Small segments roll all the time, and are trimmed while the broker is killed."""
+    return start_broker("--segment-octets", str(request.param))
+
+
+async def test_nothing_promised_is_lost_by_kill_nine_under_load(own_broker: RunningBroker) -> None:
+    chance = random.Random(SEED)
     ledger = {"first": Account(), "second": Account()}
     publishers = [Publisher(index, ledger) for index in range(len(ROUTES))]
     consumers = [Consumer(queue, account) for queue, account in ledger.items()]
@@ -230,6 +240,7 @@ async def test_nothing_promised_is_lost_by_kill_nine_under_load(own_broker: Runn
         killed_at = await work_until_killed(own_broker, [*publishers, *consumers, declarer], load)
         for account in ledger.values():
             account.killed(killed_at)
+        assert logged_errors(own_broker) == []
         await asyncio.to_thread(own_broker.start)
         connection = await open_connection(own_broker.url)
         await declarer.check(connection)
