@@ -27,13 +27,6 @@ class Route:
         self.may_be_refused = any(queue.refuses_publishes for queue in queues)
         self.topology_version = topology_version
 
-    def forget_deleted(self) -> None:
-        """Leave out queues that were deleted since the route was found."""
-        if any(queue.is_deleted for queue in self.queues):
-            self.queues = tuple(queue for queue in self.queues if not queue.is_deleted)
-            self.durable_ids = tuple(queue.id for queue in self.queues if queue.log is not None)
-            self.keeping_ids = tuple(queue.id for queue in self.queues if queue.keeps_transient)
-
 
 class Enqueuer:
     """Appends runs to queues and log. The ids, and with them the order, are the node's."""
@@ -63,7 +56,8 @@ class Enqueuer:
 
         RabbitMQ: Queue Length Limit, "reject-publish".
         """
-        full = [queue for queue in route.queues if queue.is_full()]
+        body_octets = shape.body_octets_of(piece)
+        full = [queue for queue in route.queues if queue.is_full(body_octets)]
         if not full:
             return self.enqueue(route, shape, [piece]), False
         takers = [queue for queue in route.queues if queue not in full]

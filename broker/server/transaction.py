@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from broker.core.enqueue import Route
 from broker.core.unacked import Delivery
 from protocol.content import PublishMethod, Shape
+from protocol.errors import PreconditionFailed
 
 if TYPE_CHECKING:
     from broker.server.channel import Channel
@@ -37,13 +38,19 @@ class Transaction:
     def commit(self) -> bool:
         """Do all of it, as one batch of the log; True if something went there.
 
-        Returns of mandatory messages are sent here, so before commit-ok.
+        Returns of mandatory messages are sent here, so before commit-ok. Raises PreconditionFailed (406), after
+        all was done that could be, when a full queue refused a message.
         """
         channel = self._channel
-        is_logged = False
-        for publish, route, shape, pieces in self._publishes:
-            route.forget_deleted()
-            is_logged |= channel.enqueue_now(publish, route, shape, pieces)
+        is_logged = is_refused = False
+        for publish, found, shape, pieces in self._publishes:
+            route = self._route_now(publish, found)
+            if route.may_be_refused:
+                for piece in pieces:
+                    went_to_log, was_refused = channel.broker.enqueuer.enqueue_or_refuse(route, shape, piece)
+                    is_logged, is_refused = is_logged | went_to_log, is_refused | was_refused
+            else:
+                is_logged |= channel.enqueue_now(publish, route, shape, pieces)
         for disposition, deliveries in self._settlements:
             if disposition == "requeue":
                 channel.requeue(deliveries)
@@ -54,7 +61,22 @@ class Transaction:
                 is_logged |= any(item.queue.log is not None for item in deliveries)
         self._publishes.clear()
         self._settlements.clear()
+        if is_refused:
+            raise PreconditionFailed("partial tx completion")
         return is_logged
+
+    def _route_now(self, publish: PublishMethod, found: Route) -> Route:
+        """Return the route with the queues that have its queues' names by now, as RabbitMQ does.
+
+        To the default exchange a queue's name is its key, so a queue declared since then is found too.
+        """
+        vhost = self._channel.connection.vhost
+        if found.topology_version == vhost.topology_version:
+            return found
+        queues = {queue.name: vhost.queues.get(queue.name) if queue.is_deleted else queue for queue in found.queues}
+        if publish.exchange == "":
+            queues.setdefault(publish.routing_key, vhost.queues.get(publish.routing_key))
+        return Route([queue for queue in queues.values() if queue is not None], vhost.topology_version)
 
     def rollback(self) -> None:
         """Forget the publishes; what was settled is open again, under its old tags."""

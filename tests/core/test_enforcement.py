@@ -74,6 +74,27 @@ def test_no_time_to_live_means_at_once_or_never() -> None:
     assert channel.ids_of("c") == [2]
 
 
+def test_time_that_passes_before_a_waiting_consumer_can_be_served_kills_nothing() -> None:
+    node = Node()
+    queue = node.declare("q", message_ttl=0)
+    channel = node.consume(queue, no_ack=True)
+    drain, node.drain = node.drain, lambda: None  # type: ignore[method-assign]
+    node.publish(b"a")
+    node.clock.advance(5)
+    drain()
+    assert channel.ids_of("c") == [1]
+
+
+def test_get_does_not_count_what_has_expired_behind_its_message() -> None:
+    node = Node()
+    queue = node.declare("q")
+    node.publish(b"a")
+    node.publish(b"b", properties=expiring(0))
+    assert queue.message_count == 2
+    assert queue.get() is not None
+    assert queue.message_count == 0
+
+
 def test_requeued_message_keeps_its_deadline() -> None:
     node = Node()
     queue = node.declare("q", message_ttl=100)
@@ -171,6 +192,27 @@ def test_full_queue_refuses_when_it_is_to_do_so() -> None:
     assert queue.is_full()
     queue.get()
     assert not queue.is_full()
+
+
+def test_queue_limited_in_octets_refuses_what_would_be_too_much() -> None:
+    node = Node()
+    queue = node.declare("q", max_length_bytes=10, overflow="reject-publish")
+    assert queue.is_full(11)
+    assert not queue.is_full(10)
+    node.publish(b"12345")
+    assert queue.is_full(6)
+    assert not queue.is_full(5)
+
+
+def test_requeued_message_past_the_limit_dies_before_another_consumer_gets_it() -> None:
+    node = Node()
+    queue = node.declare("q", max_length=0)
+    first = node.consume(queue, "first", prefetch=1)
+    node.publish(b"a")
+    second = node.consume(queue, "second")
+    queue.requeue(first.unacked[0][1])
+    node.drain()
+    assert second.ids_of("second") == []
 
 
 def test_changed_rules_hold_at_once_and_may_go_again() -> None:

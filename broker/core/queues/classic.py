@@ -134,13 +134,13 @@ class ClassicQueue:
         if self.enforcement is not None:
             self.enforcement.refuse(stretch)
 
-    def is_full(self) -> bool:
-        """Whether it refuses to take a message now."""
+    def is_full(self, body_octets: int = 0) -> bool:
+        """Whether it refuses to take a message of this size now."""
         if self.enforcement is None or not self.enforcement.rules.refuses_publishes:
             return False
         if self.is_touched:
             self.drain()
-        return self.enforcement.is_full()
+        return self.enforcement.is_full(body_octets)
 
     def restore(self, stretch: Stretch, age_ms: int, return_count: int = 0) -> None:
         """Append a stretch that the log gave back at start, published ``age_ms`` ago.
@@ -164,6 +164,8 @@ class ClassicQueue:
         self.message_count += len(stretch.pieces)
         if self.enforcement is not None:
             self.enforcement.put_back(stretch)
+            # Before anybody takes what came back: only what is published goes past the limit to a consumer.
+            self.enforcement.limit()
         self.touch()
 
     def settle(self, stretch: Stretch) -> None:
@@ -183,9 +185,10 @@ class ClassicQueue:
     def drain(self) -> None:
         """Deliver ready messages to consumers with credit, one message each in strict turn."""
         self.is_touched = False
-        line, budget = self.line, DRAIN_LIMIT
+        line, budget, moment_ms = self.line, DRAIN_LIMIT, 0
         if self.enforcement is not None:
-            self.enforcement.expire(self.context.clock.monotonic_ms())
+            moment_ms = self.enforcement.moment_ms()
+            self.enforcement.expire(moment_ms)
         while self.message_count and line.waiting:
             if budget <= 0:
                 self.touch()
@@ -203,7 +206,7 @@ class ClassicQueue:
             else:
                 budget -= self._deliver_rounds(budget)
             if self.enforcement is not None:
-                self.enforcement.expire(self.context.clock.monotonic_ms())
+                self.enforcement.expire(moment_ms)
         if self.enforcement is not None:
             self.enforcement.after_drain()
         if self._is_delivery_unlogged:
@@ -217,6 +220,9 @@ class ClassicQueue:
         if not self.message_count:
             return None
         stretch = self.take(1)
+        if self.enforcement is not None:
+            # The messages left, which basic.get-ok counts, are those that live on.
+            self.enforcement.after_drain()
         if self._is_delivery_unlogged:
             self._log_delivered()
         return stretch

@@ -24,6 +24,7 @@ class Enforcement:
         "_expire_queue",
         "_head_due_ms",
         "_head_timer",
+        "_moment_ms",
         "_octets",
         "_queue",
         "_unused_timer",
@@ -45,6 +46,7 @@ class Enforcement:
         self._dead_letter = dead_letter
         self._expire_queue = expire_queue
         self._octets = 0
+        self._moment_ms: int | None = None
         self._head_timer: Timer | None = None
         self._head_due_ms = 0
         self._unused_timer: Timer | None = None
@@ -81,7 +83,17 @@ class Enforcement:
             self._octets += stretch.body_octets()
         if ttl_ms is None:
             return stretch
-        return stretch.expiring(self._clock.monotonic_ms() - age_ms + ttl_ms)
+        now_ms = self._clock.monotonic_ms()
+        if self._moment_ms is None:
+            self._moment_ms = now_ms
+        return stretch.expiring(now_ms - age_ms + ttl_ms)
+
+    def moment_ms(self) -> int:
+        """Return the time at which the coming drain is to be: that of the first publish since the last one.
+
+        So that no message dies while a consumer that waits for it could not get it yet.
+        """
+        return self._clock.monotonic_ms() if self._moment_ms is None else self._moment_ms
 
     def expire(self, now_ms: int) -> None:
         """Let messages at the head whose time was before ``now_ms`` die. Those behind a later one wait, as in RabbitMQ.
@@ -97,6 +109,7 @@ class Enforcement:
 
     def after_drain(self) -> None:
         """Nobody takes more now: let go what must, and wait for the next deadline."""
+        self._moment_ms = None
         self.expire(self._clock.monotonic_ms() + 1)
         self.limit()
         self._await_head()
@@ -120,12 +133,12 @@ class Enforcement:
 
     # Limits
 
-    def is_full(self) -> bool:
-        """Whether the queue has reached its limit, so that it refuses a message if it is to do so."""
+    def is_full(self, body_octets: int) -> bool:
+        """Whether a message of this size would be too much, so that it is refused if that is the rule."""
         rules, queue = self.rules, self._queue
         if rules.max_length is not None and queue.message_count >= rules.max_length:
             return True
-        return rules.max_length_octets is not None and self._octets >= rules.max_length_octets
+        return rules.max_length_octets is not None and self._octets + body_octets > rules.max_length_octets
 
     def limit(self) -> None:
         """Drop messages at the head until the queue is within its limits. Unacked ones do not count."""

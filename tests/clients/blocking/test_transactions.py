@@ -107,6 +107,33 @@ def test_mandatory_return_comes_at_commit(channel: Any, names: Names) -> None:
     pump(channel.connection, until=lambda: returned == [b"back to me"])
 
 
+def test_commit_into_a_full_queue_closes_the_channel_when_the_rest_is_done(
+    connect: Callable[..., Any], names: Names
+) -> None:
+    queue = names.queue("full")
+    channel, watcher = connect().channel(), connect().channel()
+    channel.queue_declare(queue, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    channel.tx_select()
+    for body in (b"a", b"b"):
+        channel.basic_publish("", queue, body)
+    with pytest.raises(ChannelClosedByBroker) as closed:
+        channel.tx_commit()
+    assert (closed.value.reply_code, closed.value.reply_text) == (406, "PRECONDITION_FAILED - partial tx completion")
+    assert [watcher.basic_get(queue)[2] for _ in range(2)] == [b"a", None]
+
+
+def test_queue_declared_again_before_commit_gets_what_was_published_to_its_name(channel: Any, names: Names) -> None:
+    queue = names.queue("tx")
+    channel.tx_select()
+    channel.basic_publish("", queue, b"before it was there")
+    channel.queue_declare(queue)
+    channel.basic_publish("", queue, b"while it was there")
+    channel.queue_delete(queue)
+    channel.queue_declare(queue)
+    channel.tx_commit()
+    assert [channel.basic_get(queue)[2] for _ in range(3)] == [b"before it was there", b"while it was there", None]
+
+
 def test_publish_to_a_missing_exchange_fails_at_once(channel: Any, names: Names) -> None:
     channel.tx_select()
     channel.basic_publish(names.exchange("missing"), "", b"to nowhere")
