@@ -232,10 +232,10 @@ class AccessControl:
         self.users.add(user, password, (ADMINISTRATOR,))
         self.set_permission(vhost, user, configure=".*", write=".*", read=".*")
 
-    def restore(self, definitions: list[Definition]) -> list[str]:
-        """Take back what ``define`` was given in earlier lives, virtual hosts with all that is in them.
+    def restore(self, definitions: list[Definition]) -> None:
+        """Take back what ``define`` was given in earlier lives, but for what is in virtual hosts.
 
-        Return, for the log, what had to be left out. Raises ValueError for what this version cannot read.
+        Raises ValueError, or an AccessError, for what this version cannot read.
         """
         self.users.restore(definitions)
         self.permissions.restore(definitions)
@@ -246,6 +246,9 @@ class AccessControl:
         for key, value in definitions:
             if key[0] == "vhost-limit" and key[1] in self.vhosts:
                 self.vhosts[key[1]].limits = check_limits(fields_of(key, value), VHOST_LIMITS)
+
+    def restore_contents(self, definitions: list[Definition]) -> list[str]:
+        """Take back what is in virtual hosts, as ``VirtualHost.restore``; return, for the log, what was left out."""
         return [
             f"in vhost '{vhost.name}': {what}" for vhost in self.vhosts.values() for what in vhost.restore(definitions)
         ]

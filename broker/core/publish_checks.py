@@ -3,6 +3,7 @@
 RabbitMQ: Time-To-Live and Expiration; Validated User-ID.
 """
 
+from broker.core.access import Access
 from protocol.content import ContentFacts
 from protocol.errors import PreconditionFailed
 
@@ -10,13 +11,13 @@ EXPIRATION_MAX_MS = 315_360_000_000
 """Ten years, RabbitMQ's limit."""
 
 
-def check_content(facts: ContentFacts, user: str) -> None:
+def check_content(facts: ContentFacts, access: Access) -> None:
     """Check user id and expiration.
 
     Raises PreconditionFailed (406) with RabbitMQ's texts.
     """
-    if facts.user_id is not None and facts.user_id != user:
-        text = f"user_id property set to '{facts.user_id}' but authenticated user was '{user}'"
+    if facts.user_id is not None and facts.user_id != access.user and not access.may_impersonate:
+        text = f"user_id property set to '{facts.user_id}' but authenticated user was '{access.user}'"
         raise PreconditionFailed(text, class_id=60, method_id=40)
 
     if facts.expiration is not None:

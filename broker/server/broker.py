@@ -5,7 +5,6 @@ on, connections to write. It listens to nothing itself (lifecycle.py) and decode
 """
 
 import asyncio
-import hmac
 import random
 from functools import partial
 from itertools import count
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from broker.config import Settings
+from broker.core.access_control import AccessControl, AccessEvents
 from broker.core.dead_letters import DeadLetters
 from broker.core.enqueue import Enqueuer
 from broker.core.messages import MessageIds, Stretch, decode_envelope
@@ -22,6 +22,7 @@ from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
 from broker.core.queues.types import QUEUE_TYPES
 from broker.core.vhosts import VirtualHost
+from broker.server.admission import Admission
 from broker.server.alarms import Alarms, Resource
 from broker.server.clock import Clock
 from protocol.handshake import Handshake, Offer
@@ -57,6 +58,10 @@ class Broker:
         self.random = random.SystemRandom() if seed is None else random.Random(seed)
         self.connections: set[Connection] = set()
         self.vhosts: dict[str, VirtualHost] = {}
+        self.access_control = AccessControl(
+            self.vhosts, self._make_vhost, store.define, AccessEvents(self._user_going, self._vhost_going)
+        )
+        self.admission = Admission(self.access_control, settings.loopback_users)
         self.touched: list[ClassicQueue] = []
         self.confirming: list[Channel] = []
         self.unwritten: list[Connection] = []
@@ -77,18 +82,12 @@ class Broker:
 
     def restore(self) -> None:
         """Take over what the store recovered: definitions, then messages into their queues."""
-        recovery = self.store.recovery
-        name = self.settings.default_vhost
-        vhost = VirtualHost(
-            name,
-            make_queue={kind: partial(make, context=self.queue_context) for kind, make in QUEUE_TYPES.items()},
-            next_queue_id=lambda: next(self._queue_ids),
-            queue_names=QueueNames(self.random),
-            define=self.store.define,
-        )
-        for what in vhost.restore(recovery.definitions):
+        recovery, settings, control = self.store.recovery, self.settings, self.access_control
+        control.restore(recovery.definitions)
+        if control.is_empty:
+            control.make_default(settings.default_vhost, settings.default_user, settings.default_pass)
+        for what in control.restore_contents(recovery.definitions):
             log.warning("a definition could not be restored", what=what)
-        self.vhosts[name] = vhost
         queues = {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.queues.values()}
         self._queue_ids = count(max(recovery.next_queue_id, *(queue_id + 1 for queue_id in queues), 1))
         unknown: set[int] = set()
@@ -106,23 +105,27 @@ class Broker:
             # Its definition went to disk as deleted, and the crash came before the same was in the log.
             self.store.delete_queue(queue_id)
 
+    def _make_vhost(self, name: str) -> VirtualHost:
+        return VirtualHost(
+            name,
+            make_queue={kind: partial(make, context=self.queue_context) for kind, make in QUEUE_TYPES.items()},
+            next_queue_id=lambda: next(self._queue_ids),
+            queue_names=QueueNames(self.random),
+            define=self.store.define,
+        )
+
     def new_handshake(self, is_local: bool) -> Handshake:
         """Return the handshake of a new connection, from the broker's own machine or from elsewhere."""
 
         def authenticate(user: str, password: bytes) -> bool:
-            return self._is_login(user, password) and (is_local or user not in self.settings.loopback_users)
+            return self.admission.is_login(user, password, is_local=is_local)
 
         return Handshake(
             self._offer,
             authenticate=authenticate,
             has_vhost=self.vhosts.__contains__,
-            may_enter=lambda user, vhost: True,
+            may_enter=self.admission.may_enter,
         )
-
-    def _is_login(self, user: str, password: bytes) -> bool:
-        settings = self.settings
-        is_right = hmac.compare_digest(password, settings.default_pass.encode())
-        return is_right and user == settings.default_user
 
     async def wait_until_unconnected(self) -> None:
         """Return when the last connection has gone."""
@@ -136,6 +139,14 @@ class Broker:
         self.alarms.forget(connection)
         if not self.connections and self._unconnected is not None and not self._unconnected.done():
             self._unconnected.set_result(None)
+
+    def _user_going(self, user: str) -> None:
+        self.admission.send_user_away(user)
+        log.info("user deleted", user=user)
+
+    def _vhost_going(self, vhost: str) -> None:
+        self.admission.clear_vhost(vhost)
+        log.info("virtual host deleted", vhost=vhost)
 
     # What queues ask for
 

@@ -96,7 +96,7 @@ class Channel:
         facts = shape.facts
         if not facts.is_plain:
             self._exchange_to_publish(publish)  # Its errors come first.
-            check_content(facts, self.connection.user)
+            check_content(facts, self.connection.access)
             if facts.has_carbon or facts.reply_to is not None:
                 self._publish_by_headers(run)
                 return
@@ -126,14 +126,19 @@ class Channel:
             addressed = Addressed(shape, pieces, publish.routing_key)
             if shape.facts.reply_to == REPLY_TO and self.reply_queue is not None:
                 addressed.replace_reply_to(self.reply_queue.name)
+            self.connection.access.check_topics("write", exchange, addressed.routing_keys)
             queues = vhost.route_message(exchange, addressed)
             self._enqueue(publish, Route(queues, vhost.topology_version), addressed.shape, addressed.pieces)
 
     def _exchange_to_publish(self, publish: PublishMethod) -> Exchange:
-        """Raises NotImplementedFault (540) for immediate, NotFound (404), AccessRefused (403)."""
+        """Raises NotImplementedFault (540) for immediate, AccessRefused (403), NotFound (404)."""
         if publish.immediate:
             raise NotImplementedFault("immediate=true")
-        return self.connection.vhost.exchange_to_publish(publish.exchange)
+        connection = self.connection
+        connection.access.check("write", "exchange", publish.exchange)
+        exchange = connection.vhost.exchange_to_publish(publish.exchange)
+        connection.access.check_topics("write", exchange, (publish.routing_key,))
+        return exchange
 
     def _cache(self, publish: PublishMethod, route: Route) -> Route:
         if len(self._routes) >= CACHED_ROUTES:

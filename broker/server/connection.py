@@ -12,6 +12,7 @@ import structlog
 from pamqp import commands
 from pamqp.base import Frame
 
+from broker.core.access import Access
 from broker.core.messages import Stretch
 from broker.core.vhosts import VirtualHost
 from broker.server.broker import Broker
@@ -67,6 +68,7 @@ class Connection(asyncio.Protocol):
         self.channel_max = settings.channel_max
         self.user = ""
         self.vhost: VirtualHost
+        self.access: Access
         self.peer = ""
         self.reason = ""
         self.is_open = False
@@ -283,6 +285,11 @@ class Connection(asyncio.Protocol):
             text = f"number of channels opened ({count}) has reached the negotiated channel_max ({limit})"
             self.close(NotAllowed(text))  # Not raised: RabbitMQ names no method here.
             return
+        try:
+            self.broker.admission.check_channel(self.user)
+        except NotAllowed as error:
+            self.close(error)
+            return
         channel = Channel(self, number)
         self.channels[number] = channel
         self._reader.forget_channel(number)
@@ -304,10 +311,12 @@ class Connection(asyncio.Protocol):
             self._deadline.cancel()
         self.user = result.user
         self.vhost = self.broker.vhosts[result.vhost]
+        self.access = self.broker.access_control.access(result.user, result.vhost)
         self.frame_max = self._reader.frame_max = result.frame_max
         self.channel_max = result.channel_max
         self._capabilities = result.capabilities
         self.is_open = True
+        self.broker.admission.entered(self)
         if result.heartbeat_s:
             self._heartbeat = Heartbeat(self.broker.clock, result.heartbeat_s, self._send_heartbeat, self._drop)
         log.info(
@@ -455,6 +464,7 @@ class Connection(asyncio.Protocol):
         if not self.is_open:
             return
         self.is_open = False
+        self.broker.admission.left(self)
         for channel in self.channels.values():
             if not channel.is_closing:
                 channel.close()

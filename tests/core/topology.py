@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from broker.core.access import Access
 from broker.core.bindings import Destination
 from broker.core.exchanges.exchange import Exchange
 from broker.core.names import QueueNames
+from broker.core.permissions import Permission, Permissions
 from broker.core.queues.classic import ClassicQueue
+from broker.core.users import Users
 from broker.core.vhosts import VirtualHost
 from protocol.errors import AmqpError
 from protocol.tables import FieldTable
@@ -50,11 +53,19 @@ def new_vhost(journal: Journal | None = None, name: str = "/", first_queue_id: i
     )
 
 
-def new_queue(vhost: VirtualHost, name: str, **properties: bool) -> ClassicQueue:
+def full_access(user: str = "guest", vhost: str = "/") -> Access:
+    """Return the checks of a user who may do everything."""
+    define = Journal().define
+    permissions = Permissions(define)
+    permissions.put(Permission(user, vhost, ".*", ".*", ".*"))
+    return Access(Users(define), permissions, user, vhost)
+
+
+def new_queue(vhost: VirtualHost, name: str, **properties: Any) -> ClassicQueue:
     return vhost.declare_queue(name, owner=OWNER, arguments={}, **properties)
 
 
-def new_exchange(vhost: VirtualHost, name: str, kind: str = "direct", **properties: bool) -> Exchange:
+def new_exchange(vhost: VirtualHost, name: str, kind: str = "direct", **properties: Any) -> Exchange:
     return vhost.declare_exchange(name, kind, arguments={}, **properties)
 
 

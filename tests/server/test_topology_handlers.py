@@ -14,7 +14,7 @@ from broker.server.handlers.queue import named_queue
 from broker.server.handlers.table import METHOD_HANDLERS
 from protocol.errors import NotFound
 from protocol.methods import build
-from tests.core.topology import new_vhost, routed
+from tests.core.topology import full_access, new_vhost, routed
 
 EXCHANGE, QUEUE = commands.Exchange, commands.Queue
 
@@ -22,6 +22,7 @@ EXCHANGE, QUEUE = commands.Exchange, commands.Queue
 class FakeConnection:
     def __init__(self, vhost: VirtualHost) -> None:
         self.vhost = vhost
+        self.access = full_access()
 
 
 class FakeChannel:

@@ -11,7 +11,7 @@ from pamqp import commands
 from broker.core.addressed import REPLY_TO
 from broker.core.consumers import Consumer
 from broker.server.channel import Channel
-from broker.server.handlers.queue import named_queue
+from broker.server.handlers.queue import queue_to_read
 from protocol.delivery import DeliveryWriter
 from protocol.errors import NotAllowed, NotImplementedFault, PreconditionFailed
 
@@ -40,7 +40,7 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     if method.queue == REPLY_TO:
         _consume_replies(channel, method, tag)
         return
-    queue = connection.vhost.queue_for(named_queue(channel, method.queue), connection)
+    queue = queue_to_read(channel, method.queue)
     arguments: dict[str, Any] = method.arguments or {}
     consumer = Consumer(
         tag,
@@ -77,9 +77,8 @@ def basic_cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
 
 
 def basic_get(channel: Channel, method: commands.Basic.Get) -> None:
-    """Fetch one message. Raises NotFound (404), ResourceLocked (405)."""
-    connection = channel.connection
-    channel.get(connection.vhost.queue_for(named_queue(channel, method.queue), connection), method.no_ack)
+    """Fetch one message. Raises AccessRefused (403), NotFound (404), ResourceLocked (405)."""
+    channel.get(queue_to_read(channel, method.queue), method.no_ack)
 
 
 def basic_reject(channel: Channel, method: commands.Basic.Reject) -> None:
