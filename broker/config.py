@@ -78,12 +78,21 @@ class Settings(BaseSettings):
         ("guest",), description="Users admitted only from the broker's own machine."
     )
 
+    compat: Literal["3", "4.0", "4.3"] = Field("3", description="RabbitMQ's version whose refusals hold.")
+    product: str = Field("RabbitMQ", min_length=1, description="Product that clients are told.")
+    product_version: str = Field("", description="Its version that clients are told; none is `compat`'s.")
+
     heartbeat_s: int = Field(60, ge=0, le=65535, description="Heartbeat offered, in seconds; 0 is none.")
     channel_max: int = Field(2047, ge=0, le=65535, description="Channels of one connection; 0 is no limit.")
     frame_max: int = Field(131_072, ge=4096, le=2**31 - 1, description="Largest frame, in octets.")
-    max_message_octets: int = Field(128 << 20, ge=1, le=512 << 20, description="Largest body, in octets.")
+    max_message_octets: int = Field(
+        128 << 20, ge=1, le=512 << 20, description="Largest body, in octets; if not set, 16 MiB from `compat` 4.0 on."
+    )
     handshake_timeout_s: float = Field(
         10.0, gt=0, le=3600, allow_inf_nan=False, description="Time to open a connection, in seconds."
+    )
+    consumer_timeout_ms: int = Field(
+        0, ge=0, le=2**31 - 1, description="Time to settle a delivery in, in milliseconds; 0 is any time."
     )
     segment_octets: int = Field(
         64 << 20, ge=1 << 16, le=1 << 30, description="Size at which the log begins a new segment, in octets."

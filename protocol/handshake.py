@@ -65,6 +65,10 @@ class Offer:
     channel_max: int = constants.CHANNEL_MAX_DEFAULT
     frame_max: int = constants.FRAME_MAX_DEFAULT
     heartbeat_s: int = constants.HEARTBEAT_DEFAULT_S
+    frame_max_least: int = constants.FRAME_MIN_SIZE
+    implementation: str = ""
+    """What the server really is, and its version: in keys of their own, "" for nothing."""
+    implementation_version: str = ""
 
     def server_properties(self) -> FieldTable:
         return {
@@ -75,6 +79,8 @@ class Offer:
             "platform": self.platform,
             "product": self.product,
             "version": self.version,
+            **({"implementation": self.implementation} if self.implementation else {}),
+            **({"implementation_version": self.implementation_version} if self.implementation_version else {}),
         }
 
 
@@ -296,7 +302,7 @@ class Handshake:
         offer = self._offer
         channel_max = _agreed("channel_max", tune_ok.channel_max, 1, offer.channel_max or constants.CHANNEL_NUMBER_MAX)
         frame_max = _agreed(
-            "frame_max", tune_ok.frame_max, constants.FRAME_MIN_SIZE, offer.frame_max or UNLIMITED_FRAME_OCTETS
+            "frame_max", tune_ok.frame_max, offer.frame_max_least, offer.frame_max or UNLIMITED_FRAME_OCTETS
         )
         self._tuned = (channel_max, frame_max, tune_ok.heartbeat)
         self._state = _State.OPENING

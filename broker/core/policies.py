@@ -5,16 +5,19 @@ on what is there. Definitions go out through ``define`` and come back before the
 RabbitMQ: Policies, "Operator Policies".
 """
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
+from broker.core.access_errors import InvalidPattern
 from broker.core.arguments import DEFAULT_QUEUE_TYPE, QUEUE_TYPE
+from broker.core.compat import PERMISSIVE, Compat
 from broker.core.definitions import Define, fields_of
 from broker.core.exchanges.exchange import Exchange
+from broker.core.patterns import compile_pattern
 from broker.core.policy_keys import (
     ALTERNATE_EXCHANGE,
+    MIRRORING,
     PolicyError,
     arguments_under,
     check_definition,
@@ -32,6 +35,9 @@ QUEUE_TARGETS: Final = {"classic": "classic_queues", "quorum": "quorum_queues", 
 POLICY_WINS: Final = {"quorum": ("overflow",), "stream": ("max-age", "stream-max-segment-size-bytes")}
 """Keys that count even where a queue of this x-queue-type has an argument of its own."""
 
+EVERYTHING: Final = "(?:)"
+"""What the empty pattern stands for; in a permission it would match nothing."""
+
 APPLY_TO: Final = ("queues", *QUEUE_TARGETS.values(), "exchanges", "all")
 
 
@@ -48,7 +54,7 @@ class Policy:
     priority: int = 0
     apply_to: str = "all"
     kind: PolicyKind = "policy"
-    _found_in: Callable[[str], object] = field(init=False, repr=False, compare=False)
+    _found_in: Callable[[bytes], object] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.priority, int) or isinstance(self.priority, bool):
@@ -59,16 +65,15 @@ class Policy:
                 f"apply-to '{self.apply_to}' unrecognised; should be one of: {choices}, or '{APPLY_TO[-1]}'"
             )
         try:
-            search = re.compile(self.pattern).search
-        except (re.error, RecursionError, OverflowError) as error:
-            reason, place = getattr(error, "msg", str(error)), getattr(error, "pos", None)
-            shown = f'{{"{reason}",{place or 0}}}'
+            search = compile_pattern(self.pattern or EVERYTHING).search
+        except InvalidPattern as error:
+            shown = f'{{"{error.reason}",{error.position}}}'
             raise PolicyError(f"pattern should be regular expression but is invalid: {shown}") from None
         object.__setattr__(self, "_found_in", search)
 
     def applies_to(self, name: str, targets: Collection[str]) -> bool:
         """Whether it is for an object of this name that is one of the ``targets`` of apply-to."""
-        return self.apply_to in targets and self._found_in(name) is not None
+        return self.apply_to in targets and self._found_in(name.encode("utf-8", "surrogatepass")) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +95,10 @@ class Ruling:
 class Policies:
     """The policies of one virtual host, over its ``queues`` and ``exchanges``.
 
-    ``routes_changed`` is called after each change, for routes that were kept may be others now. ``unknown_keys`` are
-    those that the version to be like refuses.
+    ``routes_changed`` is called after each change, for routes that were kept may be others now.
     """
 
-    __slots__ = ("_by_kind", "_define", "_exchanges", "_queues", "_ranked", "_routes_changed", "_vhost", "unknown_keys")
+    __slots__ = ("_by_kind", "_compat", "_define", "_exchanges", "_queues", "_ranked", "_routes_changed", "_vhost")
 
     def __init__(
         self,
@@ -104,8 +108,9 @@ class Policies:
         *,
         define: Define,
         routes_changed: Callable[[], None],
+        compat: Compat = PERMISSIVE,
     ) -> None:
-        self.unknown_keys: Collection[str] = frozenset()
+        self._compat = compat
         self._vhost = vhost_name
         self._queues = queues
         self._exchanges = exchanges
@@ -119,7 +124,9 @@ class Policies:
 
         Raises PolicyError for a definition that is none; nothing has changed then.
         """
-        check_definition(policy.definition, is_operator=policy.kind == "operator-policy", unknown=self.unknown_keys)
+        check_definition(
+            policy.definition, is_operator=policy.kind == "operator-policy", unknown=self._unknown_keys(policy)
+        )
         self._by_kind[policy.kind][policy.name] = policy
         self._define((policy.kind, self._vhost, policy.name), _definition_of(policy))
         self._changed(policy.kind)
@@ -179,6 +186,11 @@ class Policies:
         for kind in self._by_kind:
             self._rank(kind)
         self._govern_all()
+
+    def _unknown_keys(self, policy: Policy) -> Collection[str]:
+        if MIRRORING.isdisjoint(policy.definition) or self._compat.permits("classic_queue_mirroring"):
+            return ()
+        return MIRRORING
 
     def _ruling(self, name: str, targets: Collection[str]) -> Ruling:
         first = (

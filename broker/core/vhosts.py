@@ -19,6 +19,7 @@ from broker.core.arguments import (
     refuse_server_name,
 )
 from broker.core.bindings import Binding, Bindings, Destination, DestinationKind, arguments_identity
+from broker.core.compat import PERMISSIVE, Compat
 from broker.core.definitions import (
     Define,
     exchange_definition,
@@ -39,7 +40,7 @@ from broker.core.queues.reply import ReplyQueue
 from broker.core.routable import LooksAt, Routable
 from broker.core.routing import find_queues, reachable
 from broker.core.vhost_metadata import NO_METADATA, VirtualHostMetadata
-from protocol.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
+from protocol.errors import AccessRefused, CommandInvalid, NotFound, PreconditionFailed, ResourceLocked
 from protocol.tables import FieldTable
 from storage.definitions import Definition
 
@@ -75,6 +76,7 @@ class VirtualHost:
         "_make_queue",
         "_next_queue_id",
         "_queue_names",
+        "compat",
         "exchanges",
         "limits",
         "metadata",
@@ -93,15 +95,19 @@ class VirtualHost:
         next_queue_id: Callable[[], int],
         queue_names: QueueNames,
         define: Define,
+        compat: Compat = PERMISSIVE,
     ) -> None:
         self.name = name
         self.queues: dict[str, ClassicQueue] = {}
         self.reply_queues: dict[str, ReplyQueue] = {}
         self.exchanges: dict[str, Exchange] = {"": DefaultExchange(name, self.queues, self.reply_queues)}
         self.topology_version = 1
+        self.compat = compat
         self.limits = NO_LIMITS
         self.metadata: VirtualHostMetadata = NO_METADATA
-        self.policies = Policies(name, self.queues, self.exchanges, define=define, routes_changed=self._routes_changed)
+        self.policies = Policies(
+            name, self.queues, self.exchanges, define=define, routes_changed=self._routes_changed, compat=compat
+        )
         self._make_queue = make_queue
         self._next_queue_id = next_queue_id
         self._queue_names = queue_names
@@ -181,7 +187,10 @@ class VirtualHost:
         if passive:
             _refuse_default(name)
             return self._exchange(name)
-        make = exchange_type(type_name)
+        try:
+            make = exchange_type(type_name)
+        except CommandInvalid as unknown:
+            raise self.compat.profile.unknown_exchange_type(unknown.detail) from None
         _refuse_default(name)
         if access is not None:
             access.check("configure", "exchange", name)
@@ -282,6 +291,7 @@ class VirtualHost:
             access.check_new_queue(name, arguments)
         kind = check_queue_arguments(queue_text(name, self.name), arguments)
         check_queue_properties(queue_text(name, self.name), kind, durable, exclusive, auto_delete)
+        self.compat.check_new_queue(queue_text(name, self.name), durable, exclusive, arguments)
         queue = self._make_queue[kind.type_name](
             name,
             self.name,

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+import broker as leveret
 from broker.config import Settings
 from broker.core.access_control import AccessControl, AccessEvents
+from broker.core.compat import Compat, Feature, Version
 from broker.core.dead_letters import DeadLetters
 from broker.core.enqueue import Enqueuer
 from broker.core.messages import MessageIds, Stretch, decode_envelope
@@ -40,6 +42,10 @@ UNWRITTEN_LOW_OCTETS = 8 << 20
 PASSES_A_READ = 4
 
 
+def _log_deprecated(feature: Feature, version: Version) -> None:
+    log.warning("used for the first time: what a later RabbitMQ refuses", feature=feature, refused_from=version)
+
+
 class Broker:
     """One node. ``restore`` comes before the first connection. ``seed`` is for tests: names are random else."""
 
@@ -56,6 +62,10 @@ class Broker:
         self.store = store
         self.clock = clock
         self.random = random.SystemRandom() if seed is None else random.Random(seed)
+        self.compat = Compat(settings.compat, _log_deprecated)
+        self.max_message_octets = settings.max_message_octets
+        if "max_message_octets" not in settings.model_fields_set:
+            self.max_message_octets = self.compat.profile.message_octets_most
         self.connections: set[Connection] = set()
         self.vhosts: dict[str, VirtualHost] = {}
         self.access_control = AccessControl(
@@ -75,7 +85,14 @@ class Broker:
         self._unconnected: asyncio.Future[None] | None = None
         self._queue_ids = count(1)
         self._offer = Offer(
-            channel_max=settings.channel_max, frame_max=settings.frame_max, heartbeat_s=settings.heartbeat_s
+            product=settings.product,
+            version=settings.product_version or self.compat.profile.release,
+            implementation="Leveret",
+            implementation_version=leveret.__version__,
+            channel_max=settings.channel_max,
+            frame_max=settings.frame_max,
+            frame_max_least=min(self.compat.profile.frame_max_least, settings.frame_max),
+            heartbeat_s=settings.heartbeat_s,
         )
 
     # Life
@@ -112,6 +129,7 @@ class Broker:
             next_queue_id=lambda: next(self._queue_ids),
             queue_names=QueueNames(self.random),
             define=self.store.define,
+            compat=self.compat,
         )
 
     def new_handshake(self, is_local: bool) -> Handshake:

@@ -174,7 +174,7 @@ class Channel:
 
     def refuse_oversize(self, content: OversizeContent) -> None:
         """Raise PreconditionFailed (406) for a message over the limit. RabbitMQ: max_message_size."""
-        limit = self.broker.settings.max_message_octets
+        limit = self.broker.max_message_octets
         text = f"message size {content.body_octets} is larger than configured max size {limit}"
         raise PreconditionFailed(text, class_id=60, method_id=40)
 

@@ -51,6 +51,9 @@ UNREAD_LIMIT_OCTETS = 16 << 20
 """A client that does not read its replies is not read either, from here on."""
 REFUSED_LINGER_MS = 1000
 """A refused login is dropped only after this, so that guessing passwords is slow."""
+LARGE_OCTETS = 16 << 20
+SMALL_FRAME_OCTETS = 8192
+"""Messages above, and frames below, are noted, since later versions of RabbitMQ refuse them."""
 CLOSE_LINGER_MS = 5000
 """How long the client has to answer connection.close."""
 
@@ -81,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._is_unwritten = False
         self._header = b""
         self._handshake: Handshake | None = None
-        self._reader = FrameReader(settings.frame_max, settings.max_message_octets)
+        self._reader = FrameReader(settings.frame_max, broker.max_message_octets)
         self._heartbeat: Heartbeat | None = None
         self._deadline: Timer | None = None
         self._capabilities: frozenset[str] = frozenset()
@@ -186,6 +189,8 @@ class Connection(asyncio.Protocol):
         try:
             if type(event) is PublishRun:
                 self.has_published = True
+                if len(event.pieces[0]) > LARGE_OCTETS:
+                    self.broker.compat.permits("messages_above_16_mib")
                 channel.publish(event)
             elif type(event) is Ack:
                 channel.ack(event)
@@ -313,6 +318,8 @@ class Connection(asyncio.Protocol):
         self.vhost = self.broker.vhosts[result.vhost]
         self.access = self.broker.access_control.access(result.user, result.vhost)
         self.frame_max = self._reader.frame_max = result.frame_max
+        if result.frame_max < SMALL_FRAME_OCTETS:
+            self.broker.compat.permits("frames_below_8192_octets")
         self.channel_max = result.channel_max
         self._capabilities = result.capabilities
         self.is_open = True
@@ -418,7 +425,7 @@ class Connection(asyncio.Protocol):
         self._leave()
         self._is_closing = True
         self.resume_reading(*self._pauses)
-        self._reader = FrameReader(self.frame_max, self.broker.settings.max_message_octets)
+        self._reader = FrameReader(self.frame_max, self.broker.max_message_octets)
         self.send(
             encode_method(
                 0,

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from broker.core.compat import Compat
 from broker.core.messages import Stretch
 from broker.core.names import QueueNames
-from broker.core.policies import Policy, PolicyKind
+from broker.core.policies import Policies, Policy, PolicyKind
 from broker.core.policy_keys import POLICY_KEYS, PolicyError
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.rules import NO_RULES, QueueRules
@@ -350,10 +351,9 @@ def test_keys_of_mirroring_and_federation_are_accepted_and_do_nothing() -> None:
 
 
 def test_keys_that_the_version_to_be_like_does_not_know_are_refused() -> None:
-    vhost = new_vhost()
-    vhost.policies.unknown_keys = {"ha-mode"}
+    policies = Policies("/", {}, {}, define=Journal().define, routes_changed=lambda: None, compat=Compat("4.0"))
     with pytest.raises(PolicyError, match="are not recognised policy settings"):
-        set_policy(vhost, "q", {"ha-mode": "all"})
+        policies.set(Policy("p", "q", {"ha-mode": "all"}))
 
 
 def test_a_wrong_pattern_priority_or_target_is_refused() -> None:

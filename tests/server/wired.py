@@ -77,9 +77,9 @@ class Wire:
 
 
 class Client:
-    """One connection, opened, with channel 1 open. ``send`` and ``publish`` do nothing while it is not read."""
+    """One connection; nothing may be sent while it is not read."""
 
-    def __init__(self, node: "Node", capabilities: FieldTable, heartbeat_s: int) -> None:
+    def __init__(self, node: "Node") -> None:
         self.node = node
         self.wire = Wire()
         self.heartbeat_count = 0
@@ -88,18 +88,19 @@ class Client:
         self.connection.connection_made(cast(asyncio.Transport, self.wire))
         self.connection.data_received(PROTOCOL_HEADER)
         self.start = cast(commands.Connection.Start, self.received()[0])
+
+    def log_in(self, *, capabilities: FieldTable | None = None, frame_max: int = 131072, heartbeat_s: int = 0) -> None:
+        """Go through the handshake, up to connection.open."""
         self.send(
             commands.Connection.StartOk,
             0,
-            client_properties={"capabilities": capabilities},
+            client_properties={"capabilities": capabilities or {}},
             mechanism="PLAIN",
             response="\0guest\0guest",
             locale="en_US",
         )
-        self.send(commands.Connection.TuneOk, 0, channel_max=2047, frame_max=131072, heartbeat=heartbeat_s)
+        self.send(commands.Connection.TuneOk, 0, channel_max=2047, frame_max=frame_max, heartbeat=heartbeat_s)
         self.send(commands.Connection.Open, 0, virtual_host="/")
-        self.send(commands.Channel.Open)
-        assert self.names() == ["Connection.Tune", "Connection.OpenOk", "Channel.OpenOk"]
 
     def send(self, method: type[Frame], channel: int = 1, **fields: Any) -> None:
         self.feed(encode_method(channel, build(method, **fields)))
@@ -155,7 +156,12 @@ class Node:
         self.broker.restore()
 
     def connect(self, *capabilities: str, heartbeat_s: int = 0) -> Client:
-        return Client(self, dict.fromkeys(capabilities, True), heartbeat_s)
+        """Return a client whose connection is open, and its channel 1 too."""
+        client = Client(self)
+        client.log_in(capabilities=dict.fromkeys(capabilities, True), heartbeat_s=heartbeat_s)
+        client.send(commands.Channel.Open)
+        assert client.names() == ["Connection.Tune", "Connection.OpenOk", "Channel.OpenOk"]
+        return client
 
     def settle(self) -> None:
         """Take the reports of the log's writer until what was promised so far is on disk."""

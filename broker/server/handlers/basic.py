@@ -17,10 +17,13 @@ from protocol.errors import NotAllowed, NotImplementedFault, PreconditionFailed
 
 
 def basic_qos(channel: Channel, method: commands.Basic.Qos) -> None:
-    """Set the prefetch of later consumers, or, with global, of all the channel's consumers together."""
+    """Set the prefetch of later consumers, or, with global, of all the channel's consumers together.
+
+    A version that does not permit global takes it for the other without a word, as RabbitMQ does.
+    """
     if method.prefetch_size:
         raise NotImplementedFault(f"prefetch_size!=0 ({method.prefetch_size})")
-    if method.global_:
+    if method.global_ and channel.broker.compat.permits("global_qos"):
         channel.limit_prefetch(method.prefetch_count)
     else:
         channel.prefetch = method.prefetch_count
