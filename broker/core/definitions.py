@@ -32,8 +32,10 @@ def table_from_json(text: JsonValue) -> FieldTable:
 
 
 def exchange_definition(exchange: "Exchange") -> JsonValue:
-    """Return the value of a durable exchange's definition."""
+    """Return the value of a durable exchange's definition; its id is what it keeps messages by in the log."""
+    kept = exchange.kept_messages
     return {
+        **({} if kept is None else {"id": kept.id}),
         "type": exchange.type_name,
         "auto_delete": exchange.auto_delete,
         "internal": exchange.internal,

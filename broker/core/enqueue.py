@@ -6,6 +6,7 @@ Whoever has found the queues (a channel's publish, a transaction's commit, a dea
 from collections.abc import Sequence
 
 from broker.core.clock import Clock
+from broker.core.exchanges.kept import KeptMessages
 from broker.core.messages import MessageIds, MessageLog, Stretch, encode_envelope
 from broker.core.queues.classic import ClassicQueue
 from protocol.content import Shape
@@ -26,6 +27,10 @@ class Route:
         self.keeping_ids = tuple(queue.id for queue in queues if queue.keeps_transient)
         self.may_be_refused = any(queue.refuses_publishes for queue in queues)
         self.topology_version = topology_version
+
+    def reaches_queue(self) -> bool:
+        """Whether a message gets to any queue; those that exchanges keep messages in are none."""
+        return not all(isinstance(queue, KeptMessages) for queue in self.queues)
 
 
 class Enqueuer:

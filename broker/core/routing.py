@@ -22,6 +22,8 @@ def find_queues(exchanges: Mapping[str, Exchange], first: Exchange, message: Rou
     while waiting:
         exchange = waiting.popleft()
         matched = exchange.match_message(message)
+        if exchange.observer is not None:
+            found[exchange.observer] = None
         if not exchange.fed_exchange_count:
             found.update(dict.fromkeys(cast(list[ClassicQueue], matched)))
         for destination in matched if exchange.fed_exchange_count else ():

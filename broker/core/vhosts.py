@@ -5,7 +5,7 @@ through ``define`` at the moment it is applied, and comes back through ``restore
 the owner of exclusive queues, no clock and no socket. Spec: AMQP 0-9-1, 3.1; RabbitMQ: Virtual Hosts.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from broker.core.access import Access
@@ -30,6 +30,7 @@ from broker.core.definitions import (
 )
 from broker.core.exchanges.direct import DefaultExchange
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
+from broker.core.exchanges.kept import ExchangeContext
 from broker.core.exchanges.types import EXCHANGE_TYPES, exchange_type
 from broker.core.limits import MAX_QUEUES, NO_LIMITS, limit_reached
 from broker.core.names import QueueNames, exchange_text, is_reserved, queue_text
@@ -65,11 +66,13 @@ class VirtualHost:
 
     ``topology_version`` grows with every change that can alter a route: who keeps routes keeps it beside them.
     ``make_queue`` has a maker for each x-queue-type; ``next_queue_id`` gives out ids that never return.
+    ``exchange_context`` is for exchanges that keep messages, which cannot be without it.
     """
 
     __slots__ = (
         "_bindings",
         "_define",
+        "_exchange_context",
         "_exclusive",
         "_looks_at",
         "_looks_at_version",
@@ -95,6 +98,7 @@ class VirtualHost:
         next_queue_id: Callable[[], int],
         queue_names: QueueNames,
         define: Define,
+        exchange_context: ExchangeContext | None = None,
         compat: Compat = PERMISSIVE,
     ) -> None:
         self.name = name
@@ -112,6 +116,7 @@ class VirtualHost:
         self._next_queue_id = next_queue_id
         self._queue_names = queue_names
         self._define = define
+        self._exchange_context = exchange_context
         self._bindings = Bindings()
         self._exclusive: dict[object, dict[ClassicQueue, None]] = {}
         self._looks_at: dict[Exchange, LooksAt] = {}
@@ -138,7 +143,8 @@ class VirtualHost:
         ``headers`` may be None where ``looks_at`` says that the key is all that matters.
         """
         matched = exchange.match(routing_key, headers)
-        if exchange.fed_exchange_count == 0 and (matched or not exchange.alternate):
+        is_direct = exchange.fed_exchange_count == 0 and exchange.observer is None
+        if is_direct and (matched or not exchange.alternate):
             return cast(list[ClassicQueue], matched)
         return find_queues(self.exchanges, exchange, Routable((routing_key,), headers))
 
@@ -204,12 +210,18 @@ class VirtualHost:
         if access is not None:
             access.check_new_exchange(name, arguments)
         make.check_arguments(exchange_text(name, self.name), arguments)
-        exchange = self.exchanges[name] = make(name, self.name, properties)
+        exchange = self._add_exchange(make(name, self.name, properties), self._next_queue_id)
         if not self.policies.is_empty:
             self.policies.govern_exchange(exchange)
         self.topology_version += 1
         if durable:
             self._define(("exchange", self.name, name), exchange_definition(exchange))
+        return exchange
+
+    def _add_exchange(self, exchange: Exchange, new_id: Callable[[], int]) -> Exchange:
+        if self._exchange_context is not None:
+            exchange.join(self._exchange_context, new_id)
+        self.exchanges[exchange.name] = exchange
         return exchange
 
     def delete_exchange(self, name: str, *, if_unused: bool = False) -> bool:
@@ -246,6 +258,7 @@ class VirtualHost:
             for binding in list(exchange.bindings.values()):
                 self._drop(binding)
             going += self._drop_bindings_to(exchange)
+            exchange.stop()
             if exchange.durable:
                 self._define(("exchange", self.name, exchange.name), None)
 
@@ -493,6 +506,7 @@ class VirtualHost:
             self.topology_version += 1
             if binding.is_durable:
                 self._define(self._binding_key(binding), {"arguments": table_to_json(arguments)})
+            source.bound(binding)
         return binding.is_durable
 
     def _unbind(
@@ -537,6 +551,13 @@ class VirtualHost:
 
     # Recovery
 
+    def logged_queues(self) -> Iterator[ClassicQueue]:
+        """Yield all that may have messages in the log: queues, and what exchanges keep."""
+        yield from self.queues.values()
+        for exchange in self.exchanges.values():
+            if exchange.kept_messages is not None:
+                yield exchange.kept_messages
+
     def restore(self, definitions: Iterable[Definition]) -> list[str]:
         """Take back what ``define`` was given in earlier lives; other virtual hosts' definitions are passed over.
 
@@ -564,7 +585,7 @@ class VirtualHost:
             raise ValueError(f"{exchange_text(name, self.name)} is of the unknown type '{fields['type']}'")
         arguments = table_from_json(fields["arguments"])
         properties = ExchangeProperties(True, fields["auto_delete"], fields["internal"], arguments)
-        self.exchanges[name] = make(name, self.name, properties)
+        self._add_exchange(make(name, self.name, properties), lambda: int(fields["id"]))
 
     def _restore_queue(self, name: str, fields: Mapping[str, Any]) -> None:
         arguments = table_from_json(fields["arguments"])

@@ -18,11 +18,13 @@ from broker.core.access_control import AccessControl, AccessEvents
 from broker.core.compat import Compat, Feature, Version
 from broker.core.dead_letters import DeadLetters
 from broker.core.enqueue import Enqueuer
+from broker.core.exchanges.kept import ExchangeContext
 from broker.core.messages import MessageIds, Stretch, decode_envelope
 from broker.core.names import QueueNames
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
 from broker.core.queues.types import QUEUE_TYPES
+from broker.core.republish import Republisher
 from broker.core.vhosts import VirtualHost
 from broker.server.admission import Admission
 from broker.server.alarms import Alarms, Resource
@@ -78,6 +80,8 @@ class Broker:
         self.queue_context = QueueContext(store, clock, self.touched, self._dead_letter, self._expire_queue)
         self.enqueuer = Enqueuer(MessageIds(store.recovery.next_message_id), store, clock)
         self.dead_letters = DeadLetters(self.vhosts, self.enqueuer, clock)
+        republisher = Republisher(self.vhosts, self.enqueuer)
+        self.exchange_context = ExchangeContext(self.queue_context, republisher.republish, republisher.enqueue)
         clock.after_calls = self.finish_read
         self.alarms = Alarms(self.connections)
         self._paused: list[Connection] = []
@@ -105,7 +109,7 @@ class Broker:
             control.make_default(settings.default_vhost, settings.default_user, settings.default_pass)
         for what in control.restore_contents(recovery.definitions):
             log.warning("a definition could not be restored", what=what)
-        queues = {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.queues.values()}
+        queues = {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.logged_queues()}
         self._queue_ids = count(max(recovery.next_queue_id, *(queue_id + 1 for queue_id in queues), 1))
         unknown: set[int] = set()
         for run in recovery.messages:
@@ -129,6 +133,7 @@ class Broker:
             next_queue_id=lambda: next(self._queue_ids),
             queue_names=QueueNames(self.random),
             define=self.store.define,
+            exchange_context=self.exchange_context,
             compat=self.compat,
         )
 

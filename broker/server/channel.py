@@ -164,13 +164,11 @@ class Channel:
 
     def enqueue_now(self, publish: PublishMethod, route: Route, shape: Shape, pieces: list[bytes]) -> bool:
         """Append the messages to the route's queues, or return mandatory ones; True if they went to the log."""
-        if route.queues:
-            return self.broker.enqueuer.enqueue(route, shape, pieces)
-        if publish.mandatory:
+        if publish.mandatory and not route.reaches_queue():
             frame_max = self.connection.frame_max
             for piece in pieces:
                 self.send(delivery.returned(shape, piece, self.number, frame_max, *NO_ROUTE))
-        return False
+        return bool(route.queues) and self.broker.enqueuer.enqueue(route, shape, pieces)
 
     def refuse_oversize(self, content: OversizeContent) -> None:
         """Raise PreconditionFailed (406) for a message over the limit. RabbitMQ: max_message_size."""

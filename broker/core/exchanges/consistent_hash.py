@@ -56,8 +56,7 @@ class ConsistentHashExchange(Exchange):
             text = hash_property if isinstance(hash_property, str) else term_text(hash_property)
             raise PreconditionFailed(f"Unsupported property: {text}")
 
-    @classmethod
-    def check_binding(cls, routing_key: str, arguments: FieldTable) -> None:
+    def check_binding(self, routing_key: str, arguments: FieldTable) -> None:
         """Raises PreconditionFailed (406) unless the key is a weight, an integer greater than 0."""
         digits = routing_key[1:] if routing_key[:1] in ("+", "-") else routing_key
         if not digits.isascii() or not digits.isdigit():

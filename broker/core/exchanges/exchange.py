@@ -6,8 +6,9 @@ Spec: AMQP 0-9-1, 3.1.3; RabbitMQ: Exchanges.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from broker.core.arguments import check_equivalent_argument, check_equivalent_flag, refuse_inequivalent
 from broker.core.bindings import Binding, BindingIdentity, Destination
@@ -15,6 +16,9 @@ from broker.core.names import exchange_text
 from broker.core.routable import LooksAt, Routable
 from protocol.errors import PreconditionFailed
 from protocol.tables import FieldTable, type_name
+
+if TYPE_CHECKING:
+    from broker.core.exchanges.kept import ExchangeContext, KeptMessages
 
 ALTERNATE_EXCHANGE = "alternate-exchange"
 
@@ -33,6 +37,7 @@ class Exchange(ABC):
     """An exchange; each type is a subclass, listed in types.py.
 
     ``fed_exchange_count`` is how many of ``bindings`` lead to exchanges, so that routing need not look.
+    ``observer`` is given each message that comes by, beside the queues that it is routed to.
     """
 
     type_name: ClassVar[str]
@@ -45,6 +50,7 @@ class Exchange(ABC):
         "fed_exchange_count",
         "internal",
         "name",
+        "observer",
         "vhost_name",
     )
 
@@ -58,6 +64,7 @@ class Exchange(ABC):
         self.alternate: str | None = self.arguments.get(ALTERNATE_EXCHANGE)
         self.bindings: dict[BindingIdentity, Binding] = {}
         self.fed_exchange_count = 0
+        self.observer: KeptMessages | None = None
 
     def __str__(self) -> str:
         return exchange_text(self.name, self.vhost_name)
@@ -74,6 +81,23 @@ class Exchange(ABC):
         check_equivalent_flag(text, "auto_delete", properties.auto_delete, self.auto_delete)
         check_equivalent_flag(text, "internal", properties.internal, self.internal)
         check_equivalent_argument(text, ALTERNATE_EXCHANGE, properties.arguments, self.arguments)
+
+    def join(self, context: "ExchangeContext", new_id: Callable[[], int]) -> None:
+        """Begin to live on a node; ``new_id`` gives an id of the log's, for a type that keeps messages there."""
+        return
+
+    def bound(self, binding: Binding) -> None:
+        """A client has made a new binding from here, which ``add`` was called for."""
+        return
+
+    def stop(self) -> None:
+        """Let go of everything, as the exchange is deleted."""
+        return
+
+    @property
+    def kept_messages(self) -> "KeptMessages | None":
+        """What the exchange keeps in the log."""
+        return None
 
     @property
     def looks_at(self) -> LooksAt:
@@ -114,7 +138,6 @@ class Exchange(ABC):
             kind = type_name(alternate)
             raise PreconditionFailed(f"invalid type '{kind}' for arg '{ALTERNATE_EXCHANGE}' in {exchange}")
 
-    @classmethod
-    def check_binding(cls, routing_key: str, arguments: FieldTable) -> None:
+    def check_binding(self, routing_key: str, arguments: FieldTable) -> None:
         """Refuse a binding that the type cannot work with; most take any. Raises PreconditionFailed (406)."""
         return

@@ -80,8 +80,7 @@ class HeadersExchange(Exchange):
     def looks_at(self) -> LooksAt:
         return LooksAt.HEADER
 
-    @classmethod
-    def check_binding(cls, routing_key: str, arguments: FieldTable) -> None:
+    def check_binding(self, routing_key: str, arguments: FieldTable) -> None:
         """Raises PreconditionFailed (406) for an ``x-match`` that is none. RabbitMQ: Headers Exchange."""
         match_kind = arguments.get(X_MATCH, "all")
         kind = type_name(match_kind)
