@@ -131,6 +131,7 @@ ARGUMENT_CHECKS: Final[dict[str, Check]] = {
     "x-max-age": _max_age,
     "x-stream-max-segment-size-bytes": _segment_octets,
     "x-initial-cluster-size": _positive,
+    "x-consumer-timeout": _natural,
     "x-delivery-limit": _anything,
     "x-queue-master-locator": _anything,
     "x-queue-leader-locator": _one_of(("client-local", "balanced"), "invalid_queue_locator_arg"),
@@ -149,6 +150,7 @@ _OF_MOST_QUEUES: Final = frozenset(
         "x-single-active-consumer",
         QUEUE_TYPE,
         "x-queue-leader-locator",
+        "x-consumer-timeout",
     }
 )
 
@@ -184,7 +186,23 @@ QUORUM: Final = QueueKind(
     lasts=True,
 )
 
-QUEUE_KINDS: Final[dict[str, QueueKind]] = {kind.type_name: kind for kind in (CLASSIC, QUORUM)}
+STREAM: Final = QueueKind(
+    "stream",
+    "rabbit_stream_queue",
+    frozenset(
+        {
+            "x-max-length-bytes",
+            "x-max-age",
+            "x-stream-max-segment-size-bytes",
+            "x-initial-cluster-size",
+            QUEUE_TYPE,
+            "x-queue-leader-locator",
+        }
+    ),
+    lasts=True,
+)
+
+QUEUE_KINDS: Final[dict[str, QueueKind]] = {kind.type_name: kind for kind in (CLASSIC, QUORUM, STREAM)}
 """The kinds there are, by x-queue-type: the place where a new one is added."""
 
 

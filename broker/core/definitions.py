@@ -45,7 +45,12 @@ def exchange_definition(exchange: "Exchange") -> JsonValue:
 
 def queue_definition(queue: "ClassicQueue") -> JsonValue:
     """Return the value of a durable queue's definition; its id is what the log's records name it by."""
-    return {"id": queue.id, "auto_delete": queue.auto_delete, "arguments": table_to_json(queue.arguments)}
+    return {
+        "id": queue.id,
+        "auto_delete": queue.auto_delete,
+        "arguments": table_to_json(queue.arguments),
+        **queue.definition_fields(),
+    }
 
 
 def fields_of(key: tuple[str, ...], value: JsonValue) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 Shapes and pieces come from protocol/; here they get their ids. Nothing here knows a queue's inside.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Protocol
 
@@ -24,6 +24,11 @@ class MessageLog(Protocol):
     def returned(self, queue_id: int, ids: range, return_count: int) -> None: ...
 
     def delete_queue(self, queue_id: int) -> None: ...
+
+    def promise(self, callback: Callable[[int], None]) -> int: ...
+
+    @property
+    def ticket(self) -> int: ...
 
 
 class Stretch:

@@ -24,7 +24,7 @@ from broker.core.policy_keys import (
     merged_definitions,
 )
 from broker.core.queues.classic import ClassicQueue
-from broker.core.queues.rules import NO_RULES, rules_of
+from broker.core.queues.rules import rules_of
 from storage.definitions import Definition, JsonValue
 
 PolicyKind = Literal["policy", "operator-policy"]
@@ -161,7 +161,7 @@ class Policies:
         policy_wins = POLICY_WINS.get(_type_of(queue), ())
         arguments = arguments_under(self.of_queue(queue).definition, queue.arguments, policy_wins)
         rules = rules_of(arguments)
-        if rules != (NO_RULES if queue.enforcement is None else queue.enforcement.rules):
+        if rules != queue.rules:
             queue.set_rules(rules)
 
     def govern_exchange(self, exchange: Exchange) -> None:

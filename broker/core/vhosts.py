@@ -599,6 +599,7 @@ class VirtualHost:
             auto_delete=fields["auto_delete"],
             arguments=arguments,
         )
+        self.queues[name].restore_fields(fields)
 
     def _restore_binding(self, key: tuple[str, ...], fields: Mapping[str, Any]) -> bool:
         _, _, source_name, kind, destination_name, routing_key, _ = key

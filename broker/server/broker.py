@@ -77,7 +77,9 @@ class Broker:
         self.touched: list[ClassicQueue] = []
         self.confirming: list[Channel] = []
         self.unwritten: list[Connection] = []
-        self.queue_context = QueueContext(store, clock, self.touched, self._dead_letter, self._expire_queue)
+        self.queue_context = QueueContext(
+            store, clock, self.touched, self._dead_letter, self._expire_queue, store.define
+        )
         self.enqueuer = Enqueuer(MessageIds(store.recovery.next_message_id), store, clock)
         self.dead_letters = DeadLetters(self.vhosts, self.enqueuer, clock)
         republisher = Republisher(self.vhosts, self.enqueuer)

@@ -17,6 +17,7 @@ from broker.server.clock import ManualClock
 from protocol.frames import FrameReader, PublishRun
 from protocol.headers import decode_headers
 from protocol.tables import FieldTable
+from storage.definitions import JsonValue
 from tests.core.recording import RecordingChannel, RecordingLog, new_consumer
 from tests.protocol.octets import message
 
@@ -33,7 +34,15 @@ class Node:
         self.vhosts: dict[str, VirtualHost] = {}
         self.enqueuer = Enqueuer(MessageIds(), self.log, self.clock)
         self.dead_letters = DeadLetters(self.vhosts, self.enqueuer, self.clock)
-        context = QueueContext(self.log, self.clock, self.touched, self.dead_letters.dead_letter, self.expire_queue)
+        self.journal: dict[tuple[str, ...], JsonValue] = {}
+        context = QueueContext(
+            self.log,
+            self.clock,
+            self.touched,
+            self.dead_letters.dead_letter,
+            self.expire_queue,
+            lambda key, value: self.journal.__setitem__(tuple(key), value),
+        )
         self.vhost = VirtualHost(
             "/",
             make_queue={kind: partial(make, context=context) for kind, make in QUEUE_TYPES.items()},

@@ -1,6 +1,6 @@
 """Stand-ins for what stands around a queue: a channel that remembers deliveries, a log that remembers calls."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from broker.core.consumers import UNLIMITED, Consumer
 from broker.core.messages import Stretch
@@ -46,6 +46,7 @@ class RecordingLog:
         self.delivered_upto = 0
         self.deleted: list[int] = []
         self.return_counts: dict[int, int] = {}
+        self.promised: list[Callable[[int], None]] = []
 
     def publish(self, queue_ids: Sequence[int], ids: range, envelope: bytes, pieces: list[bytes]) -> None:
         self.published += ids
@@ -59,12 +60,28 @@ class RecordingLog:
     def returned(self, queue_id: int, ids: range, return_count: int) -> None:
         self.return_counts.update(dict.fromkeys(ids, return_count))
 
+    @property
+    def ticket(self) -> int:
+        return 1
+
+    def promise(self, callback: Callable[[int], None]) -> int:
+        self.promised.append(callback)
+        return 1
+
+    def sync(self) -> None:
+        """All that was appended is on disk now."""
+        promised, self.promised = self.promised, []
+        for callback in promised:
+            callback(1)
+
     def delete_queue(self, queue_id: int) -> None:
         self.deleted.append(queue_id)
 
 
 def new_context(log: RecordingLog, clock: Clock | None = None) -> QueueContext:
-    return QueueContext(log, clock or ManualClock(), [], lambda *death: None, lambda queue: None)
+    return QueueContext(
+        log, clock or ManualClock(), [], lambda *death: None, lambda queue: None, lambda key, value: None
+    )
 
 
 def new_queue(log: RecordingLog | None = None) -> ClassicQueue:

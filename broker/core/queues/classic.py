@@ -5,6 +5,7 @@ settled or requeued. It knows the log, where it is durable; it knows no octets, 
 RabbitMQ: Classic Queues; spec: AMQP 0-9-1, 3.1.4.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from broker.core.consumer_arguments import check_consumer_arguments
@@ -46,6 +47,7 @@ class ClassicQueue:
         "log",
         "message_count",
         "name",
+        "rules",
         "unacked_count",
         "vhost_name",
     )
@@ -103,8 +105,11 @@ class ClassicQueue:
 
     def set_rules(self, rules: QueueRules) -> None:
         """Keep other rules from now on. A queue without rules pays nothing for them."""
+        self.rules = rules
         if self.enforcement is not None or rules != NO_RULES:
             self._enforce().change(rules)
+        if rules.consumer_timeout_ms:
+            self.context.watch_deliveries(rules.consumer_timeout_ms)
 
     def _enforce(self) -> Enforcement:
         """Return its enforcement, made now if it had none."""
@@ -311,12 +316,19 @@ class ClassicQueue:
 
     # Life
 
+    def definition_fields(self) -> dict[str, int]:
+        """Return what its kind keeps in its definition, beside what it was declared with."""
+        return {}
+
+    def restore_fields(self, fields: Mapping[str, Any]) -> None:
+        """Take back what ``definition_fields`` gave, before any message is restored."""
+
     def check_delete(self, *, if_unused: bool, if_empty: bool) -> None:
         """Refuse to be deleted where it is not unused or empty as asked: PreconditionFailed (406)."""
-        if if_unused and self.line.consumers:
-            raise PreconditionFailed(f"{queue_text(self.name, self.vhost_name)} in use")
         if if_empty and self.message_count:
             raise PreconditionFailed(f"{queue_text(self.name, self.vhost_name)} not empty")
+        if if_unused and self.line.consumers:
+            raise PreconditionFailed(f"{queue_text(self.name, self.vhost_name)} in use")
 
     def use(self) -> None:
         """It was declared again: if it is to expire, its time begins anew."""

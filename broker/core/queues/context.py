@@ -1,10 +1,11 @@
 """What all queues of a node share: the log, the clock, and whom to call for what is not a queue's own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from broker.core.clock import Clock
+from broker.core.definitions import Define
 from broker.core.messages import MessageLog, Stretch
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ class QueueContext:
     """The node as queues see it.
 
     ``touched`` lists the queues to drain at the end of the read. ``dead_letter(queue, stretch, reason)`` publishes
-    what died to the queue's dead letter exchange; ``expire_queue(queue)`` deletes a queue that nobody uses.
+    what died to the queue's dead letter exchange; ``expire_queue(queue)`` deletes a queue that nobody uses;
+    ``define(key, value)`` puts a definition into the journal.
     """
 
     log: MessageLog
@@ -24,3 +26,6 @@ class QueueContext:
     touched: list["ClassicQueue"]
     dead_letter: Callable[["ClassicQueue", Stretch, str], None]
     expire_queue: Callable[["ClassicQueue"], None]
+    watch_deliveries: Callable[[int], None] = field(default=lambda timeout_ms: None, kw_only=True)
+    """Is told of each consumer timeout, in milliseconds, that a queue gets."""
+    define: Define

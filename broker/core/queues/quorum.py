@@ -58,8 +58,10 @@ class QuorumQueue(ClassicQueue):
         else:
             self.delivery_limit = limit if limit >= 0 else None
         if rules.overflow == "reject-publish-dlx":
-            rules = replace(rules, overflow="drop-head")
-        super().set_rules(rules)
+            super().set_rules(replace(rules, overflow="drop-head"))
+        else:
+            super().set_rules(rules)
+        self.rules = rules
 
     @property
     def keeps_transient(self) -> bool:

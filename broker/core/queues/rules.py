@@ -23,8 +23,14 @@ class QueueRules:
     overflow: Overflow = "drop-head"
     dead_letter_exchange: str | None = None
     dead_letter_routing_key: str | None = None
+    consumer_timeout_ms: int | None = None
+    """How long a delivery may stay unsettled; 0 for any time, whatever holds elsewhere."""
     delivery_limit: int | None = None
     """How often a message may come back to a quorum queue; negative for any number."""
+    max_age: str | None = None
+    """How long a stream keeps messages, such as "7D"."""
+    segment_octets: int | None = None
+    """The size of a stream's segments."""
 
     @property
     def has_limit(self) -> bool:
@@ -50,7 +56,10 @@ def rules_of(arguments: Mapping[str, Any]) -> QueueRules:
         overflow=arguments.get("x-overflow", "drop-head"),
         dead_letter_exchange=arguments.get("x-dead-letter-exchange"),
         dead_letter_routing_key=arguments.get("x-dead-letter-routing-key"),
+        consumer_timeout_ms=arguments.get("x-consumer-timeout"),
         delivery_limit=_delivery_limit(arguments.get("x-delivery-limit")),
+        max_age=arguments.get("x-max-age"),
+        segment_octets=arguments.get("x-stream-max-segment-size-bytes"),
     )
 
 

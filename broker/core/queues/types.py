@@ -7,5 +7,10 @@ from typing import Final
 
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.quorum import QuorumQueue
+from broker.core.queues.stream import StreamQueue
 
-QUEUE_TYPES: Final[dict[str, type[ClassicQueue]]] = {"classic": ClassicQueue, "quorum": QuorumQueue}
+QUEUE_TYPES: Final[dict[str, type[ClassicQueue]]] = {
+    "classic": ClassicQueue,
+    "quorum": QuorumQueue,
+    "stream": StreamQueue,
+}
