@@ -5,6 +5,8 @@ splits a range. Spec: basic.ack, basic.reject; AMQP 0-9-1 1.8.3.12 (multiple).
 """
 
 from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import islice
 
 from broker.core.consumers import Consumer
 from broker.core.messages import Stretch
@@ -97,6 +99,10 @@ class Unacked:
         self._first_tags.clear()
         self._head = self.count = 0
         return taken
+
+    def open(self) -> Iterator[Delivery]:
+        """Yield all open deliveries, lowest tags first."""
+        return (item for item in islice(self._deliveries, self._head, None) if item is not None)
 
     def consumed(self) -> list[Delivery]:
         """Return the open deliveries that went to consumers, not to basic.get."""

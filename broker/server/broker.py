@@ -29,6 +29,7 @@ from broker.core.vhosts import VirtualHost
 from broker.server.admission import Admission
 from broker.server.alarms import Alarms, Resource
 from broker.server.clock import Clock
+from broker.server.consumer_timeouts import ConsumerTimeouts
 from protocol.handshake import Handshake, Offer
 from storage.store import Store
 
@@ -86,6 +87,8 @@ class Broker:
         self.exchange_context = ExchangeContext(self.queue_context, republisher.republish, republisher.enqueue)
         clock.after_calls = self.finish_read
         self.alarms = Alarms(self.connections)
+        self.consumer_timeouts = ConsumerTimeouts(self.connections, clock, settings.consumer_timeout_ms)
+        self.queue_context.watch_deliveries = self.consumer_timeouts.watch
         self._paused: list[Connection] = []
         self._is_finish_scheduled = False
         self._unconnected: asyncio.Future[None] | None = None

@@ -236,6 +236,11 @@ class Channel:
             self._release(ticket)
 
     @property
+    def next_tag(self) -> int:
+        """The tag of the next delivery."""
+        return self._next_tag
+
+    @property
     def is_holding(self) -> bool:
         """Whether replies wait for the disk."""
         return bool(self._held)

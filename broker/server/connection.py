@@ -402,6 +402,10 @@ class Connection(asyncio.Protocol):
 
     # Errors and ends
 
+    def fail_channel(self, channel: Channel, error: ChannelException) -> None:
+        """Close ``channel`` for ``error``, which no method of the client's brought about."""
+        self._fail_channel(channel, error, 0, 0)
+
     def _fail_channel(self, channel: Channel, error: ChannelException, class_id: int, method_id: int) -> None:
         """Close ``channel`` for ``error``; its number is free again once the client has answered."""
         channel.close()
