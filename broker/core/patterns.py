@@ -52,6 +52,7 @@ _OUTSIDE: Final = re.compile(
     r"|\\x\{(?P<hex>[0-9A-Fa-f]{1,2})\}"
     r"|\\(?P<escape>.)"
     r"|(?P<named>\(\?<(?=[A-Za-z_]))"
+    r"|(?P<brace>\{(?=,\d*\}))"
     r"|(?P<set>\[\^?\]?)",
     re.DOTALL,
 )
@@ -100,6 +101,8 @@ def _translated_outside(found: re.Match[str]) -> str:
             return _ESCAPES.get(found["escape"], found[0])
         case "named":
             return "(?P<"
+        case "brace":
+            return r"\{"  # "{,3}" is no repetition to PCRE.
     return found[0].replace("]", r"\]")  # A closing bracket that comes first in a set is one of its octets.
 
 
