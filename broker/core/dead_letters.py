@@ -12,7 +12,7 @@ from broker.core.clock import Clock
 from broker.core.enqueue import Enqueuer, Route
 from broker.core.messages import Stretch, readdressed
 from broker.core.queues.classic import ClassicQueue
-from broker.core.routable import Routable
+from broker.core.routable import LooksAt, Routable
 from broker.core.vhosts import VirtualHost
 from protocol.content import Shape
 from protocol.headers import decode_headers, expiration_of, with_header_payload, with_headers
@@ -39,7 +39,8 @@ class DeadLetters:
         if exchange is None or rules.dead_letter_exchange is None:
             return
         stretch = stretch.as_published()
-        groups = [stretch.pieces] if stretch.shape.lead else [[piece] for piece in stretch.pieces]
+        is_one = stretch.shape.lead and vhost.looks_at(exchange) is not LooksAt.MESSAGE
+        groups = [stretch.pieces] if is_one else [[piece] for piece in stretch.pieces]
         for pieces in groups:
             shape, headers = stretch.shape, decode_headers(stretch.shape.header_payload(pieces[0]))
             carbon = carbon_keys(headers, "CC")

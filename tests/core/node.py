@@ -4,13 +4,16 @@ from functools import partial
 from itertools import count
 from random import Random
 
+from broker.core.addressed import Addressed
 from broker.core.dead_letters import DeadLetters
 from broker.core.enqueue import Enqueuer, Route
+from broker.core.exchanges.kept import ExchangeContext
 from broker.core.messages import MessageIds, Stretch
 from broker.core.names import QueueNames
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
 from broker.core.queues.types import QUEUE_TYPES
+from broker.core.republish import Republisher
 from broker.core.routable import Routable
 from broker.core.vhosts import VirtualHost
 from broker.server.clock import ManualClock
@@ -43,12 +46,14 @@ class Node:
             self.expire_queue,
             lambda key, value: self.journal.__setitem__(tuple(key), value),
         )
+        republisher = Republisher(self.vhosts, self.enqueuer)
         self.vhost = VirtualHost(
             "/",
             make_queue={kind: partial(make, context=context) for kind, make in QUEUE_TYPES.items()},
             next_queue_id=count(1).__next__,
             queue_names=QueueNames(Random(1)),
             define=lambda key, value: None,
+            exchange_context=ExchangeContext(context, republisher.republish, republisher.enqueue),
         )
         self.vhosts["/"] = self.vhost
         self.clock.after_calls = self.drain
@@ -71,6 +76,14 @@ class Node:
             queues = self.vhost.route_message(self.vhost.exchanges[exchange], Routable([key], {}))
             self.enqueuer.enqueue(Route(queues, 1), event.shape, event.pieces)
         self.drain()
+
+    def send(self, exchange: str, message: Addressed) -> Route:
+        """Publish messages whose header matters, then drain; return their route."""
+        route = Route(self.vhost.route_message(self.vhost.exchanges[exchange], message), self.vhost.topology_version)
+        if route.queues:
+            self.enqueuer.enqueue(route, message.shape, message.pieces)
+        self.drain()
+        return route
 
     def drain(self) -> None:
         while self.touched:

@@ -11,6 +11,7 @@ import pytest
 from broker.core.access import Access
 from broker.core.bindings import Destination
 from broker.core.exchanges.exchange import Exchange
+from broker.core.exchanges.kept import ExchangeContext
 from broker.core.names import QueueNames
 from broker.core.permissions import Permission, Permissions
 from broker.core.queues.classic import ClassicQueue
@@ -43,13 +44,19 @@ class Journal:
         return [Definition(key, value) for key, value in self.live.items()]
 
 
-def new_vhost(journal: Journal | None = None, name: str = "/", first_queue_id: int = 1) -> VirtualHost:
+def new_vhost(
+    journal: Journal | None = None,
+    name: str = "/",
+    first_queue_id: int = 1,
+    exchange_context: ExchangeContext | None = None,
+) -> VirtualHost:
     return VirtualHost(
         name,
         make_queue={"classic": partial(ClassicQueue, context=new_context(RecordingLog()))},
         next_queue_id=count(first_queue_id).__next__,
         queue_names=QueueNames(Random(7)),
         define=(journal or Journal()).define,
+        exchange_context=exchange_context,
     )
 
 

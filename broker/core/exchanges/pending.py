@@ -76,8 +76,11 @@ class DelayedMessages(KeptMessages):
         self._wait(stretch, delay_of(_headers_of(stretch)))
 
     def restore(self, stretch: Stretch, age_ms: int, return_count: int = 0) -> None:
-        """Keep what the log gave back at start, published ``age_ms`` ago, for what is left of its delay."""
-        self._wait(stretch, max(0, delay_of(_headers_of(stretch)) - age_ms))
+        """Keep what the log gave back at start, published ``age_ms`` ago, for what is left of its delay.
+
+        What became due meanwhile is due in the past, so that it goes on in the order of its times.
+        """
+        self._wait(stretch, delay_of(_headers_of(stretch)) - age_ms)
 
     def stop(self) -> list[Consumer]:
         """Forget what waits, as the exchange is deleted."""
