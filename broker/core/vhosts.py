@@ -11,8 +11,6 @@ from typing import Any, cast
 from broker.core.access import Access
 from broker.core.addressed import REPLY_TO
 from broker.core.arguments import (
-    check_equivalent_arguments,
-    check_equivalent_flag,
     check_queue_arguments,
     check_queue_properties,
     queue_kind,
@@ -35,13 +33,14 @@ from broker.core.exchanges.types import EXCHANGE_TYPES, exchange_type
 from broker.core.limits import MAX_QUEUES, NO_LIMITS, limit_reached
 from broker.core.names import QueueNames, exchange_text, is_reserved, queue_text
 from broker.core.policies import Policies
+from broker.core.queues.claims import check_equivalent_queue, check_open_to
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.coming import DeletedQueue, MakeQueue
 from broker.core.queues.reply import ReplyQueue
 from broker.core.routable import LooksAt, Routable
 from broker.core.routing import find_queues, reachable
 from broker.core.vhost_metadata import NO_METADATA, VirtualHostMetadata
-from protocol.errors import AccessRefused, CommandInvalid, NotFound, PreconditionFailed, ResourceLocked
+from protocol.errors import AccessRefused, CommandInvalid, NotFound, PreconditionFailed
 from protocol.tables import FieldTable
 from storage.definitions import Definition
 
@@ -54,11 +53,6 @@ PREDECLARED = (
     ("amq.rabbitmq.trace", "topic", True),
 )
 """Name, type, internal: the exchanges that every virtual host has. Spec: 3.1.3; RabbitMQ: Firehose Tracer."""
-
-_LOCKED = (
-    "cannot obtain exclusive access to locked {}. It could be originally declared on another connection "
-    "or the exclusive property value does not match that of the original declaration."
-)
 
 
 class VirtualHost:
@@ -296,7 +290,7 @@ class VirtualHost:
         if access is not None:
             access.check("configure", "queue", name)
         if queue is not None:
-            self._check_equivalent_queue(queue, owner if exclusive else None, durable, auto_delete, arguments)
+            check_equivalent_queue(queue, owner if exclusive else None, durable, auto_delete, arguments)
             queue.use()
             return queue
         self._check_queue_count(name)
@@ -327,8 +321,7 @@ class VirtualHost:
         queue = self.queues.get(name)
         if queue is None:
             raise NotFound(f"no {queue_text(name, self.name)}")
-        if queue.exclusive_owner is not None and queue.exclusive_owner is not owner:
-            raise ResourceLocked(_LOCKED.format(queue_text(name, self.name)))
+        check_open_to(queue, owner)
         return queue
 
     def delete_queue(
@@ -398,21 +391,6 @@ class VirtualHost:
         while name in self.queues:
             name = self._queue_names.new()
         return name
-
-    def _check_equivalent_queue(
-        self,
-        queue: ClassicQueue,
-        exclusive_owner: object | None,
-        durable: bool,
-        auto_delete: bool,
-        arguments: FieldTable,
-    ) -> None:
-        text = queue_text(queue.name, self.name)
-        if queue.exclusive_owner is not exclusive_owner:
-            raise ResourceLocked(_LOCKED.format(text))
-        check_equivalent_flag(text, "durable", durable, queue.durable)
-        check_equivalent_flag(text, "auto_delete", auto_delete, queue.auto_delete)
-        check_equivalent_arguments(text, arguments, queue.arguments)
 
     def _add_queue(self, queue: ClassicQueue) -> None:
         self.queues[queue.name] = queue
