@@ -29,13 +29,14 @@ class Taste:
     @classmethod
     def random(cls, rng: random.Random) -> "Taste":
         """Return a taste: each feature with its own likelihood."""
-        ttl = rng.random() < 0.3
+        priorities = rng.random() < 0.25
+        ttl = not priorities and rng.random() < 0.35
         return cls(
             ttl=ttl,
             short_ttl=ttl and rng.random() < 0.4,
             limits=rng.random() < 0.4,
             dead_letters=rng.random() < 0.5,
-            priorities=rng.random() < 0.25,
+            priorities=priorities,
             consumer_priorities=rng.random() < 0.3,
             single_active=rng.random() < 0.2,
             confirms=rng.random() < 0.5,

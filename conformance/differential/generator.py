@@ -116,8 +116,9 @@ class _Writer:
     def _declare_grave(self, name: str, arguments: dict[str, Any]) -> None:
         grave, exchange = f"g{name[1]}", f"d{name[1]}"
         if arguments.get("x-dead-letter-routing-key") == grave or arguments.get("x-dead-letter-exchange") == exchange:
+            is_loop = not self.taste.ttl and not self.taste.limits and self.chance(3)
             back = {"x-message-ttl": 0, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": name}
-            self.say("queue.declare", queue=grave, durable=True, arguments=back if self.chance(5) else {})
+            self.say("queue.declare", queue=grave, durable=True, arguments=back if is_loop else {})
         if arguments.get("x-dead-letter-exchange") == exchange:
             self.say("exchange.declare", exchange=exchange, type="fanout")
             self.say("queue.bind", queue=grave, exchange=exchange)

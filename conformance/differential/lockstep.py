@@ -8,6 +8,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
+from conformance.differential.freedom import is_left_open, means_the_same, settled_tags
 from conformance.differential.script import Script, Step, labels_of
 from conformance.differential.side import Side
 from conformance.wire import Address, Connection, Mismatch
@@ -108,19 +109,12 @@ class _Run:
         return outcome
 
     def _tags(self, step: Step) -> list[list[int]] | None:
-        """Return the tags that a settling step settles on each side; None to leave the step out.
-
-        It is left out when there is no such delivery, or when the sides mean different deliveries by it: deliveries
-        of different queues come in any order, so "all up to this one" need not be the same ones.
-        """
-        if step.verb != "settle":
-            return [[] for _ in self.sides]
-        tags = [_settled_tags(side, step) for side in self.sides]
-        meant = [
-            sorted(side.open_deliveries(step.channel)[tag] for tag in settled)
-            for side, settled in zip(self.sides, tags, strict=True)
-        ]
-        return tags if meant[0] and meant[0] == meant[1] else None
+        """Return the delivery tags that a step settles on each side; None to leave the step out."""
+        if step.name == "queue.delete" and any(side.has_settled_in_tx() for side in self.sides):
+            return None
+        tags = [settled_tags(side, step) for side in self.sides]
+        is_free = any(is_left_open(side, step, settled) for side, settled in zip(self.sides, tags, strict=True))
+        return None if is_free or not means_the_same(self.sides, step, tags) else tags
 
     def _settled(self, number: int | None, acting: int) -> Difference | None:
         """Let both brokers come to rest; return the difference if they do not come to say the same."""
@@ -153,25 +147,14 @@ class _Run:
             side.hear()
 
     def _end(self) -> Difference | None:
-        for side in self.sides:
-            side.close_lines()
-        difference = self._settled(None, 0) or self._settled(None, 0)
-        if difference is None:
-            left, right = (side.contents() for side in self.sides)
-            difference = _difference(None, left, right) if left != right else None
-        return difference
-
-
-def _settled_tags(side: Side, step: Step) -> list[int]:
-    deliveries = side.open_deliveries(step.channel)
-    wanted = [tag for tag, (consumer, _) in sorted(deliveries.items()) if consumer == step.fields["of"]]
-    nth = step.fields.get("nth", 0)
-    if not -len(wanted) <= nth < len(wanted):
-        return []
-    last = wanted[nth]
-    if not step.fields.get("multiple"):
-        return [last]
-    return [tag for tag in sorted(deliveries) if tag <= last]
+        for number in sorted(self.sides[0].lines):
+            for side in self.sides:
+                side.close_line(number)
+            difference = self._settled(None, 0)
+            if difference is not None:
+                return difference
+        left, right = (side.contents() for side in self.sides)
+        return _difference(None, left, right) if left != right else None
 
 
 def _difference(number: int | None, left: dict[str, object], right: dict[str, object]) -> Difference:

@@ -75,8 +75,7 @@ def _step(statement: ast.stmt) -> Step:
         fields = {key.arg: ast.literal_eval(key.value) for key in call.keywords if key.arg}
     except ValueError as error:
         raise BadProgram(f"line {statement.lineno}: arguments must be literals") from error
-    channel, name = [*words, *(0, "")[len(words) :]]
-    return Step(verb, channel, name, fields)
+    return Step(verb, words[0] if words else 0, words[1] if len(words) > 1 else "", fields)
 
 
 def labels_of(script: Script) -> set[str]:

@@ -7,8 +7,8 @@ sequence number, so that it does not matter how they were batched.
 
 import contextlib
 import time
-from collections import deque
-from typing import Any
+from collections import Counter, deque
+from typing import Any, NamedTuple
 
 from conformance.differential.events import line_of, plain_names
 from conformance.differential.probes import Probes
@@ -19,6 +19,15 @@ ANSWER_S = 10.0
 """How long a broker may take for one answer, far more than it needs."""
 
 
+class Delivery(NamedTuple):
+    """A delivery that is not settled: whose it is ("get" for basic.get), what came, and which life of which queue."""
+
+    consumer: str
+    what: str
+    queue: str
+    life: int
+
+
 class Line:
     """A channel of a script, with what the client knows of it."""
 
@@ -26,13 +35,15 @@ class Line:
         self.wire = wire
         self.is_open = True
         self.is_waiting = False
-        self.open_deliveries: dict[int, tuple[str, str]] = {}
+        self.open_deliveries: dict[int, Delivery] = {}
         self.last_tag = 0
         self.no_ack: dict[str, bool] = {"get": False}
         self.published_count = 0
         self.confirms: dict[int, str] | None = None
-        self.settled_in_tx: dict[int, tuple[str, str]] | None = None
-        self.gets: deque[bool] = deque()
+        self.settled_in_tx: dict[int, Delivery] | None = None
+        self.deleted = ""
+        self.queue_of: dict[str, str] = {}
+        self.gets: deque[tuple[bool, str]] = deque()
 
 
 class Side:
@@ -47,6 +58,8 @@ class Side:
         self.counts: dict[str, str] = {}
         self.probes = Probes(prefix, control, self.connections)
         self.used_exchanges: set[str] = set()
+        self.lives: Counter[str] = Counter()
+        self._lengths: dict[str, int] = {}
 
     # What is compared
 
@@ -55,10 +68,14 @@ class Side:
         confirms = {f"channel {number} confirms": line.confirms for number, line in self.lines.items() if line.confirms}
         return {**self.seen, **confirms, **self.counts}
 
-    def open_deliveries(self, number: int) -> dict[int, tuple[str, str]]:
-        """Return the deliveries on a channel that are not settled: delivery tag -> (consumer, what came)."""
+    def open_deliveries(self, number: int) -> dict[int, Delivery]:
+        """Return the deliveries on a channel that are not settled, by delivery tag."""
         line = self.lines.get(number)
         return line.open_deliveries if line is not None else {}
+
+    def has_settled_in_tx(self) -> bool:
+        """Whether some transaction that is open holds settlements."""
+        return any(line.is_open and line.settled_in_tx for line in self.lines.values())
 
     def missing_confirms(self) -> bool:
         """Whether a publish on a channel in confirm mode has not been answered yet."""
@@ -69,6 +86,7 @@ class Side:
 
     def perform(self, step: Step, tags: list[int]) -> None:
         """Send what ``step`` says; ``tags`` are the delivery tags it settles, the last one being the one to name."""
+        self._lengths = {where: len(lines) for where, lines in self.seen.items()}
         if step.verb == "wait":
             return
         if step.verb == "hang_up":
@@ -125,14 +143,17 @@ class Side:
         elif name == "exchange.declare":
             self.used_exchanges.add(step.fields["exchange"])
         elif name == "basic.get":
-            line.gets.append(fields.get("no_ack", False))
+            line.gets.append((fields.get("no_ack", False), step.fields["queue"]))
         elif name == "basic.consume":
-            line.no_ack.setdefault(fields.get("consumer_tag", ""), fields.get("no_ack", False))
+            tag = fields.get("consumer_tag", "")
+            line.no_ack[tag], line.queue_of[tag] = fields.get("no_ack", False), step.fields["queue"]
         elif name in ("basic.ack", "basic.nack") and fields.get("delivery_tag") == 0 and fields.get("multiple"):
             for tag in list(line.open_deliveries):
                 self._close_delivery(line, tag)
         elif name in ("basic.recover", "basic.recover-async"):
             line.open_deliveries.clear()
+        elif name == "queue.delete":
+            line.deleted = step.fields["queue"]
         elif name == "channel.close":
             line.is_open = False
         elif name == "tx.commit":
@@ -213,7 +234,16 @@ class Side:
             for number, line in self.lines.items():
                 while number // 10 == at and line.wire.arrived:
                     self._channel_said(number, line, line.wire.arrived.popleft())
+                if number // 10 == at:
+                    self._forget_deliveries(number)
             self._hang_up(at)
+
+    def _forget_deliveries(self, number: int) -> None:
+        """Forget what this step delivered to a channel of a dying connection: its consumers go one after the other."""
+        for where in [where for where in self.seen if where.startswith(f"channel {number} deliveries")]:
+            del self.seen[where][self._lengths.get(where, 0) :]
+            if not self.seen[where]:
+                del self.seen[where]
 
     def _channel_said(self, number: int, line: Line, method: Method) -> None:
         name = method.name
@@ -236,6 +266,8 @@ class Side:
         if name == "channel.close":
             line.wire.send("channel.close-ok")
             self._line_ended(line)
+        elif name == "queue.delete-ok":
+            self.lives[line.deleted] += 1
         elif name == "queue.declare-ok":
             self.probes.declared(method.queue)
         elif name == "basic.get-ok":
@@ -264,11 +296,12 @@ class Side:
         line.last_tag = method.delivery_tag
         is_settled = line.no_ack.get(consumer, line.no_ack.get("", False))
         if consumer == "get":
-            is_settled = line.gets.popleft() if line.gets else False
+            is_settled, queue = line.gets.popleft()
         else:
+            queue = line.queue_of.get(consumer, "")
             self._note(f"channel {number} deliveries to {label}", what)
         if not is_settled:
-            line.open_deliveries[method.delivery_tag] = (label, what)
+            line.open_deliveries[method.delivery_tag] = Delivery(label, what, queue, self.lives[queue])
 
     def _confirmed(self, number: int, line: Line, method: Method) -> None:
         assert line.confirms is not None
@@ -285,11 +318,11 @@ class Side:
 
     # The end
 
-    def close_lines(self) -> None:
-        """Close all channels, one after the other, so that all unacked deliveries return."""
-        for number in sorted(self.lines):
-            if self.lines[number].is_open:
-                self._say(self.lines[number], Step("say", number, "channel.close"), {"reply_code": 200})
+    def close_line(self, number: int) -> None:
+        """Close a channel, if it is open, so that its unacked deliveries return."""
+        line = self.lines[number]
+        if line.is_open:
+            self._say(line, Step("say", number, "channel.close"), {"reply_code": 200})
 
     def contents(self) -> dict[str, object]:
         """Take everything out of the queues that are left, and see which exchanges are left."""
