@@ -15,37 +15,53 @@ from broker.core.access_errors import InvalidPattern
 NOTHING: Final = "^$"
 """What the empty pattern stands for: RabbitMQ lets it match no name but the empty one."""
 
+_LETTERS: Final = r"A-Za-z\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\xff"
+_WORD: Final = r"0-9_" + _LETTERS
+"""Octets from 128 on count as Latin-1's characters in Erlang, whatever they are part of."""
+
 _CLASSES: Final = {
-    "alnum": "0-9A-Za-z",
-    "alpha": "A-Za-z",
-    "ascii": r"\x00-\x7f",
-    "blank": r" \t",
-    "cntrl": r"\x00-\x1f\x7f",
+    "alnum": "0-9" + _LETTERS,
+    "alpha": _LETTERS,
+    "ascii": r"\x00-\xff",
+    "blank": r"\t ",
+    "cntrl": r"\x00-\x1f\x7f-\x9f",
     "digit": "0-9",
-    "graph": "!-~",
-    "lower": "a-z",
-    "print": " -~",
-    "punct": r"!-/:-@\[-`{-~",
-    "space": r"\s",
-    "upper": "A-Z",
-    "word": r"\w",
+    "graph": r"!-~\xa0-\xff",
+    "lower": r"a-z\xaa\xb5\xba\xdf-\xf6\xf8-\xff",
+    "print": r" -~\xa0-\xff",
+    "punct": r"!-/:-@\[-`{-~\xa0-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\xd7\xf7",
+    "space": r"\t-\r ",
+    "upper": r"A-Z\xc0-\xd6\xd8-\xde",
+    "word": _WORD,
     "xdigit": "0-9A-Fa-f",
 }
-"""POSIX's names, which PCRE knows within brackets. Erlang: re, "POSIX Character Classes"."""
+"""What POSIX's names stand for, which PCRE knows within brackets. Erlang: re, "POSIX Character Classes"."""
+
+_NOT_WORD: Final = r"\x00-/:-@\[-^`{-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\xd7\xf7"
+
+_SET_ESCAPES: Final = {"w": _WORD, "W": _NOT_WORD, "h": r"\t \xa0", "v": r"\n-\r\x85", "e": r"\x1b", "E": ""}
+"""Escapes within brackets that PCRE has and Python lacks, or reads in another way."""
+
+_NEGATED: Final = {"digit": r"\D", "space": r"\S", "word": _NOT_WORD}
 
 _ESCAPES: Final = {
+    "w": f"[{_WORD}]",
+    "W": f"[^{_WORD}]",
+    "b": f"(?:(?<=[{_WORD}])(?![{_WORD}])|(?<![{_WORD}])(?=[{_WORD}]))",
+    "B": f"(?:(?<=[{_WORD}])(?=[{_WORD}])|(?<![{_WORD}])(?![{_WORD}]))",
     "z": r"\Z",
     "Z": r"(?=\n?\Z)",
     "e": r"\x1b",
-    "h": r"[ \t]",
-    "H": r"[^ \t]",
+    "h": r"[\t \xa0]",
+    "H": r"[^\t \xa0]",
+    "v": r"[\n-\r\x85]",
+    "V": r"[^\n-\r\x85]",
     "N": r"[^\n]",
-    "R": r"(?:\r\n|[\n\x0b\f\r\x85])",
+    "R": r"(?:\r\n|[\n-\r\x85])",
     "G": r"\A",
+    "E": "",
 }
-"""Escapes outside brackets that PCRE has and Python lacks, or reads in another way."""
-
-_NEGATED: Final = {"digit": r"\D", "space": r"\S", "word": r"\W"}
+"""The same outside brackets."""
 
 _OUTSIDE: Final = re.compile(
     r"\\Q(?P<literal>.*?)(?:\\E|\Z)"
@@ -111,7 +127,7 @@ def _translated_in_set(found: re.Match[str]) -> str:
         case "hex":
             return rf"\x{found['hex']:0>2}"
         case "escape":
-            return {"h": r" \t", "e": r"\x1b"}.get(found["escape"], found[0])
+            return _SET_ESCAPES.get(found["escape"], found[0])
         case "posix":
             inner = (_NEGATED if found["not"] else _CLASSES).get(found["posix"])
             if inner is None:

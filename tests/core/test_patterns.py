@@ -25,6 +25,14 @@ CASES = [
     ("^.$", "é", False),  # Two octets.
     ("^..$", "é", True),
     (r"^\w$", "é", False),
+    (r"^\w", "é", True),  # Its first octet is a letter in Latin-1.
+    ("^[[:alpha:]]", "é", True),
+    (r"^[\w.]", "é", True),
+    (r"\bé", "-é", True),
+    (r"\Bé", "-é", False),
+    (r"a\E", "a", True),
+    (r"^\W$", "-", True),
+    (r"^[\W]$", "-", True),
     ("é", "café", True),
     ("[[:alpha:]]+[0-9]", "a1", True),
     ("^[[:upper:][:digit:]]+$", "A1", True),
