@@ -57,7 +57,12 @@ class Profile:
 
 PROFILES: Final[dict[Version, Profile]] = {
     "3": Profile("3.13.7", unknown_exchange_type=CommandInvalid),
-    "4.0": Profile("4.0.9", classic_queue_mirroring=False, messages_above_16_mib=False),
+    "4.0": Profile(
+        "4.0.9",
+        classic_queue_mirroring=False,
+        messages_above_16_mib=False,
+        unknown_exchange_type=CommandInvalid,
+    ),
     "4.3": Profile(
         "4.3.6",
         transient_nonexcl_queues=False,

@@ -76,9 +76,9 @@ def test_the_first_version_of_classic_queues_is_gone_in_4_3() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "error"), [("3", CommandInvalid), ("4.0", PreconditionFailed), ("4.3", PreconditionFailed)]
+    ("version", "error"), [("3", CommandInvalid), ("4.0", CommandInvalid), ("4.3", PreconditionFailed)]
 )
-def test_an_unknown_exchange_type_closes_the_connection_or_from_4_on_the_channel(
+def test_an_unknown_exchange_type_closes_the_connection_or_in_4_3_the_channel(
     version: Version, error: type[AmqpError]
 ) -> None:
     vhost = like(version)
