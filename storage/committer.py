@@ -21,7 +21,7 @@ Call = Callable[[], None]
 
 
 class Committer:
-    """One thread, started with its first job. All but the private methods are for the loop's thread."""
+    """One thread, started with its first job. All but ``report`` and the private methods are for the loop's thread."""
 
     __slots__ = ("_done", "_jobs", "_name", "_notify", "_on_failure", "_thread", "failure")
 
@@ -80,10 +80,10 @@ class Committer:
                 try:
                     following = self._jobs.get(timeout=seconds)
                 except Empty:
-                    self._report(then)
+                    self.report(then)
                     following = self._jobs.get()
                 else:
-                    self._report(then)
+                    self.report(then)
                 job = following
                 continue
             if self.failure is None:
@@ -94,12 +94,16 @@ class Committer:
         try:
             then = job()
         except Exception as error:  # noqa: BLE001  whatever it was, what is on disk is unknown from here on
-            self.failure = StorageError(f"storage failed: {error.__class__.__name__}: {error}")
-            self.failure.__cause__ = error
+            if isinstance(error, StorageError):
+                self.failure = error
+            else:
+                self.failure = StorageError(f"storage failed: {error.__class__.__name__}: {error}")
+                self.failure.__cause__ = error
             then = partial(self._on_failure, self.failure)
-        self._report(then)
+        self.report(then)
 
-    def _report(self, then: Call) -> None:
+    def report(self, then: Call) -> None:
+        """From the thread: have ``then()`` called in the loop."""
         self._done.append(then)
         with contextlib.suppress(RuntimeError):  # the loop is closed: stop() reaps
             self._notify(self.reap)

@@ -12,9 +12,15 @@ from storage.errors import DirectoryInUse, DirectoryUnreadable, UnknownFormat
 from storage.files import Disk
 from storage.log import SegmentWriter, Tail, segment_numbers, segment_path
 from storage.segment import HEADER_OCTETS, JOURNAL_MAGIC, LOG_MAGIC, SALT_OCTETS
+from storage.space import full_disk_told
 
 FORMAT: Final = 1
-_OURS: Final = frozenset({"lock", "format", "format.new", "log", "definitions", "clean", "clean.new", "lost+found"})
+_OURS: Final = frozenset(
+    {
+        *("lock", "format", "format.new", "log", "definitions", "clean", "clean.new"),
+        *("reserve", "quarantine", "lost+found"),
+    }
+)
 
 
 class CleanMark(NamedTuple):
@@ -45,6 +51,14 @@ class DataDirectory:
     @property
     def definitions(self) -> Path:
         return self.path / "definitions"
+
+    @property
+    def reserve(self) -> Path:
+        return self.path / "reserve"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.path / "quarantine"
 
     @classmethod
     def open(cls, disk: Disk, path: Path) -> "DataDirectory":
@@ -144,7 +158,8 @@ def _put_file(disk: Disk, path: Path, words: list[bytes]) -> None:
     new_path = path.with_name(path.name + ".new")
     fd = disk.create(new_path)
     try:
-        disk.write(fd, [b" ".join([*words, _seal(words)]) + b"\n"])
+        with full_disk_told(lambda: None):
+            disk.write(fd, [b" ".join([*words, _seal(words)]) + b"\n"])
         disk.fdatasync(fd)
     finally:
         disk.close(fd)

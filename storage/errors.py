@@ -11,6 +11,10 @@ class StorageError(Exception):
     exit_code = 74
 
 
+class DiskFull(StorageError):
+    """There is no room for what was to be written, and nothing of it is there: it may be tried again."""
+
+
 class DirectoryInUse(StorageError):
     """Another process holds the data directory's lock. Exit code 69 (EX_UNAVAILABLE)."""
 

@@ -6,6 +6,7 @@ File handles are plain descriptors and paths are ``Path``; errors are ``OSError`
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +86,17 @@ class Disk:
         """Cut the file to ``octets``, and append from there. Durable after fdatasync."""
         os.ftruncate(fd, octets)
         os.lseek(fd, 0, os.SEEK_END)
+
+    def allocate(self, fd: int, octets: int) -> None:
+        """Have the disk set ``octets`` aside for an empty file. Not durable, and nothing to be read."""
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(fd, 0, octets)
+        else:  # pragma: no cover
+            os.write(fd, bytes(octets))
+
+    def free_octets(self, directory: Path) -> int:
+        """Octets that this process may still write to the disk of ``directory``."""
+        return shutil.disk_usage(directory).free
 
     def rename(self, source: Path, target: Path) -> None:
         """Give ``source`` the name ``target``, whose file is replaced. Durable after dirsync."""

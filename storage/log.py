@@ -5,12 +5,12 @@ the seam behind which a replicated log may stand one day: append, read, drop; a 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-from storage.errors import UnknownFormat
+from storage.errors import DiskFull, UnknownFormat
 from storage.files import Disk
 from storage.segment import (
     BATCH_HEADER_OCTETS,
@@ -23,6 +23,7 @@ from storage.segment import (
     decode_header,
     scan,
 )
+from storage.space import full_disk_told
 
 SUFFIX: Final = ".segment"
 NEW_SUFFIX: Final = ".new"
@@ -62,24 +63,35 @@ class SegmentWriter:
         self.tail = tail
 
     def create(self, number: int, next_message_id: int = 0, next_queue_id: int = 0) -> None:
-        """Begin segment ``number``: its header and its name are on disk before anything is written behind it."""
-        self._open_new(number, self._disk.create(segment_path(self._directory, number)), next_message_id, next_queue_id)
+        """Begin segment ``number``: its header and its name are on disk before anything is written behind it.
+
+        Raises DiskFull as ``append``.
+        """
+        self._open_new(number, segment_path(self._directory, number), next_message_id, next_queue_id)
         self._disk.dirsync(self._directory)
 
     def replace(self, number: int, groups: Sequence[Sequence[bytes]], record_count: int) -> None:
         """Begin segment ``number`` with one batch in it, which appears whole or not at all (by rename)."""
         path = segment_path(self._directory, number)
         new_path = path.with_suffix(NEW_SUFFIX)
-        self._open_new(number, self._disk.create(new_path), 0, 0)
-        self.append(groups, record_count)
-        self._disk.rename(new_path, path)
+        before = replace(self.tail)
+        try:
+            self._open_new(number, new_path, 0, 0)
+            self.append(groups, record_count)
+            with full_disk_told(_nothing):
+                self._disk.rename(new_path, path)
+        except DiskFull:
+            self.close()
+            self.tail = before
+            self._disk.unlink(new_path)
+            raise
         self._disk.dirsync(self._directory)
 
     def append(self, groups: Sequence[Sequence[bytes]], record_count: int) -> None:
         """Write one batch made of ``groups`` of parts, and wait until it is on disk.
 
         Each group is joined by itself, some hundred KiB at a time: joining holds the interpreter's lock, the
-        checksum and the write do not.
+        checksum and the write do not. Raises DiskFull when there is no room for it; then nothing of it is there.
         """
         if self._fd is None:
             self._fd = self._disk.open(segment_path(self._directory, self.tail.number))
@@ -93,7 +105,8 @@ class SegmentWriter:
             buffers.append(joined)
         tail = self.tail
         buffers[0], chain = batch_header(self._salt, tail.batch_number, tail.chain, record_count, octets, checksum)
-        self._disk.write(self._fd, buffers)
+        with full_disk_told(self._cut):
+            self._disk.write(self._fd, buffers)
         self._disk.fdatasync(self._fd)
         tail.octets += BATCH_HEADER_OCTETS + octets
         tail.chain = chain
@@ -122,15 +135,21 @@ class SegmentWriter:
             self._disk.close(self._fd)
             self._fd = None
 
-    def _open_new(self, number: int, fd: int, next_message_id: int, next_queue_id: int) -> None:
+    def _cut(self) -> None:
+        """Take a part of a batch off the file's end again."""
+        assert self._fd is not None
+        self._disk.truncate(self._fd, self.tail.octets)
+
+    def _open_new(self, number: int, path: Path, next_message_id: int, next_queue_id: int) -> None:
         self.close()
-        self._fd = fd
         tail = self.tail
         header = SegmentHeader(
             self._magic, VERSION, self._salt, number, tail.batch_number, next_message_id, next_queue_id, tail.chain
         )
-        self._disk.write(fd, [header.encode()])
-        self._disk.fdatasync(fd)
+        with full_disk_told(self.close):
+            self._fd = self._disk.create(path)
+            self._disk.write(self._fd, [header.encode()])
+        self._disk.fdatasync(self._fd)
         tail.number = number
         tail.octets = HEADER_OCTETS
 
@@ -275,6 +294,10 @@ class SegmentReader:
         """Note it; what follows is not compared with what came before."""
         self._reading.damage.append(what)
         self._chain = None
+
+
+def _nothing() -> None:
+    """There is nothing to undo."""
 
 
 def read_batches_with(

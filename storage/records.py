@@ -7,6 +7,7 @@ docs/storage-format.md.
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from storage.errors import UnknownFormat
@@ -30,6 +31,9 @@ _RETURNED_HEAD: Final = struct.Struct("<BBHIII")  # kind 0 0 queue return_count 
 _DELETE_QUEUE: Final = struct.Struct("<BBHI")  # kind 0 0 queue
 _DEFINE_HEAD: Final = struct.Struct("<BBHI")  # kind 0 0 octets
 _U32: Final = struct.Struct("<I")
+
+MERGED_STEP_MAX: Final = 16  # settling a range costs its span
+_start_of = attrgetter("start")
 
 
 class Published(NamedTuple):
@@ -125,6 +129,22 @@ def encode_copy(
 def encode_settle(queue_id: int, ranges: Sequence[range]) -> bytes:
     head = _SETTLE_HEAD.pack(SETTLE, 0, 0, queue_id, len(ranges))
     return head + _encode_ranges(ranges)
+
+
+def merge_ranges(ranges: list[range]) -> list[range]:
+    """The same ids in as few ranges as a look at neighbours gives."""
+    if len(ranges) == 1:
+        return ranges
+    ranges.sort(key=_start_of)
+    merged = [ranges[0]]
+    for ids in ranges[1:]:
+        last = merged[-1]
+        step = last.step if len(last) > 1 else ids.step if len(ids) > 1 else ids.start - last.start
+        if ids.start == last[-1] + step and (len(ids) == 1 or ids.step == step) and 0 < step <= MERGED_STEP_MAX:
+            merged[-1] = range(last.start, ids[-1] + step, step)
+        else:
+            merged.append(ids)
+    return merged
 
 
 def _encode_ranges(ranges: Sequence[range]) -> bytes:

@@ -6,12 +6,12 @@ appended goes into the batch being filled, as octets ready to be written, and in
 the batch to the writer.
 """
 
+import contextlib
 import struct
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
-from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -30,22 +30,23 @@ from storage.records import (
     encode_delivered,
     encode_returned,
     encode_settle,
+    merge_ranges,
     pack_queue_ids,
 )
 from storage.recovery import LogFold, Recovery
 from storage.segment import BATCH_HEADER_OCTETS, HEADER_OCTETS, LOG_MAGIC
+from storage.space import Space
 from storage.trim import Trimmer
 
 LAZY_S: Final = 0.02  # how long settlements without a promise may wait for company
 LAZY_OCTETS: Final = 1 << 20  # ... unless this much has gathered
 GROUP_OCTETS: Final = 1 << 18  # joined in one go by the writer, which holds the interpreter's lock meanwhile
 BATCH_OCTETS_MAX: Final = 1 << 26  # a longer batch waits in line behind the one being written
+SHORT_OCTETS: Final = 1 << 20  # of a segment while the disk is full
 ROUTES_MAX: Final = 10_000
-MERGED_STEP_MAX: Final = 16  # settling a range costs its span
 
 _pack_publish = PUBLISH_HEAD.pack
 _PUBLISH_OCTETS: Final = PUBLISH_HEAD.size
-_start_of = attrgetter("start")
 
 Promise = Callable[[int], None]
 
@@ -92,6 +93,7 @@ class Store:
         "_index",
         "_is_due",
         "_is_lazy",
+        "_is_looking",
         "_journal",
         "_known_queues",
         "_line_length",
@@ -99,6 +101,7 @@ class Store:
         "_log",
         "_next_message_id",
         "_next_queue_id",
+        "_on_space",
         "_parts",
         "_promises",
         "_reader",
@@ -107,10 +110,12 @@ class Store:
         "_routes",
         "_segment_octets",
         "_settling",
+        "_space",
         "_trimmer",
         "_watermarks",
         "_written_segment",
         "durable_ticket",
+        "is_short",
         "recovery",
         "ticket",
     )
@@ -122,6 +127,7 @@ class Store:
         notify: Callable[[Callable[[], None]], None],
         segment_octets: int,
         on_failure: Callable[[StorageError], None],
+        on_space: Callable[[bool], None],
     ) -> None:
         """Recover from a locked ``directory``; see open."""
         self._directory = directory
@@ -138,6 +144,8 @@ class Store:
         self._next_message_id = self._next_queue_id = 1
         self._known_queues: set[int] = set()
         self._is_lazy = self._is_due = False
+        self._on_space = on_space
+        self.is_short = self._is_looking = False
         self.recovery = self._recover(disk)
         self._trimmer = Trimmer(
             disk,
@@ -150,6 +158,9 @@ class Store:
             self.flush,
         )
         self._begin_batch()
+        self._space = Space(disk, directory.reserve, self._space_changed)
+        if not self._space.has_reserve:
+            self._committer.submit(lambda: True, self._set_short)
 
     @classmethod
     def open(
@@ -160,17 +171,18 @@ class Store:
         disk: Disk | None = None,
         segment_octets: int = 64 << 20,
         on_failure: Callable[[StorageError], None] = lambda error: None,
+        on_space: Callable[[bool], None] = lambda is_short: None,
     ) -> "Store":
         """Lock and recover the data directory at ``directory``, which is made if there is none.
 
         ``notify(fn)`` has ``fn`` called in the loop's thread. ``on_failure`` is called once, there, when the
-        disk fails. Raises DirectoryInUse, DirectoryUnreadable, UnknownFormat; nothing is written before these
-        are ruled out.
+        disk fails; ``on_space(is_short)`` when it is full, and when there is room again. Raises DirectoryInUse,
+        DirectoryUnreadable, UnknownFormat; nothing is written before these are ruled out.
         """
         disk = disk or Disk()
         locked = DataDirectory.open(disk, directory)
         try:
-            return cls(disk, locked, notify, segment_octets, on_failure)
+            return cls(disk, locked, notify, segment_octets, on_failure, on_space)
         except OSError as error:
             locked.close()
             raise StorageError(f"data directory {directory} cannot be recovered: {error}") from error
@@ -192,6 +204,11 @@ class Store:
     def unwritten_octets(self) -> int:
         """Octets that wait for the writer or are being written."""
         return self._line_octets + self._at - self._batch_start
+
+    @property
+    def unwritten_limit_octets(self) -> int:
+        """While more is unwritten than this, publishers should wait: on a full disk the reserve must take it."""
+        return self._space.batch_octets
 
     @property
     def is_idle(self) -> bool:
@@ -306,8 +323,28 @@ class Store:
             self._is_lazy = True
             self._committer.call_after(LAZY_S, self._lazy_due)
 
+    def look_for_room(self) -> None:
+        """Give back what can be given back, and see whether a disk that was full has room again.
+
+        For whoever watches the disk, about every second while there is little room.
+        """
+        tail = self._index.tail
+        if not (tail.live or self._is_filled() or self._promises) and tail.octets > HEADER_OCTETS:
+            # All in the newest segment is dead; only a newer one lets it go.
+            self._index.begin_segment(tail.number + 1, HEADER_OCTETS)
+            self._begin_batch()
+            self._append(encode_settle(0, []))
+            self.flush()
+        if self.is_short and not self._is_looking and self.failure is None:
+            self._is_looking = True
+            self._committer.submit(self._space.refill, self._looked)
+
     def close(self) -> None:
-        """Write and sync what is left, leave the mark of an orderly end, unlock. Blocks."""
+        """Write and sync what is left, leave the mark of an orderly end, unlock. Blocks.
+
+        With a full disk, what was never promised may be lost.
+        """
+        self._space.give_up()
         self._reader.stop()
         if self._promises or self._is_filled():
             self._hand_over()
@@ -319,7 +356,9 @@ class Store:
         self._journal.close()
         if self.failure is None:
             tail = self._log.tail
-            self._directory.put_clean_mark(CleanMark(tail.number, tail.octets, tail.chain))
+            with contextlib.suppress(OSError, StorageError):  # without it, the next start just reads on
+                mark = CleanMark(tail.number, tail.octets, tail.chain)
+                self._space.until_it_fits(partial(self._directory.put_clean_mark, mark))
         self._directory.close()
 
     def _is_filled(self) -> bool:
@@ -334,7 +373,8 @@ class Store:
 
     def _begin_batch(self) -> None:
         tail = self._index.tail
-        if tail.octets >= self._segment_octets:
+        # While there is no room segments are short, so that each can go the sooner.
+        if tail.octets >= (min(self._segment_octets, SHORT_OCTETS) if self.is_short else self._segment_octets):
             tail = self._index.begin_segment(tail.number + 1, HEADER_OCTETS)
         self._batch_start = tail.octets
         self._at = self._group_start = tail.octets + BATCH_HEADER_OCTETS
@@ -383,9 +423,9 @@ class Store:
     def _append_gathered(self) -> None:
         """Settlements, watermarks and deletions go to the end of the batch, behind what they are about."""
         for (queue_id, return_count), ranges in self._returned.items():
-            self._append(encode_returned(queue_id, return_count, _merge(ranges)))
+            self._append(encode_returned(queue_id, return_count, merge_ranges(ranges)))
         for queue_id, ranges in self._settling.items():
-            merged = _merge(ranges)
+            merged = merge_ranges(ranges)
             for ids in merged:
                 self._index.settle(queue_id, ids)
             self._append(encode_settle(queue_id, merged))
@@ -418,14 +458,33 @@ class Store:
         self._committer.submit(partial(self._write, filled), self._written)
 
     def _write(self, filled: _Filled) -> _Filled:
-        """In the writer's thread: definitions first, since messages rely on them."""
+        """In the writer's thread: wait until there is room for the batch."""
+        self._space.until_it_fits(partial(self._append_to_files, filled))
+        return filled
+
+    def _append_to_files(self, filled: _Filled) -> None:
+        """Definitions first, since messages rely on them. Called again after DiskFull, it goes on where it was."""
         if filled.definitions:
             self._journal.append(filled.definitions)
+            filled.definitions = []
         if filled.groups:
             if filled.segment != self._log.tail.number:
                 self._log.create(filled.segment, filled.next_message_id, filled.next_queue_id)
             self._log.append(filled.groups, filled.record_count)
-        return filled
+
+    def _space_changed(self, is_short: bool) -> None:
+        """In the writer's thread."""
+        self._committer.report(partial(self._set_short, is_short))
+
+    def _set_short(self, is_short: bool) -> None:
+        """In the loop: the disk is full, or has room again."""
+        if is_short != self.is_short:
+            self.is_short = self._trimmer.is_short = is_short
+            self._on_space(is_short)
+
+    def _looked(self, has_room: bool) -> None:
+        self._is_looking = False
+        self._set_short(not has_room)
 
     def _written(self, filled: _Filled) -> None:
         """In the loop: the batch is on disk."""
@@ -521,22 +580,6 @@ class Store:
             # The writer makes the file when the first batch for it comes.
             self._index.begin_segment(reading.tail.number + 1, HEADER_OCTETS)
         self._written_segment = reading.tail.number
-
-
-def _merge(ranges: list[range]) -> list[range]:
-    """The same ids in as few ranges as a look at neighbours gives."""
-    if len(ranges) == 1:
-        return ranges
-    ranges.sort(key=_start_of)
-    merged = [ranges[0]]
-    for ids in ranges[1:]:
-        last = merged[-1]
-        step = last.step if len(last) > 1 else ids.step if len(ids) > 1 else ids.start - last.start
-        if ids.start == last[-1] + step and (len(ids) == 1 or ids.step == step) and 0 < step <= MERGED_STEP_MAX:
-            merged[-1] = range(last.start, ids[-1] + step, step)
-        else:
-            merged.append(ids)
-    return merged
 
 
 def _keep(promises: list[Promise], ticket: int, committer: Committer) -> None:

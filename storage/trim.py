@@ -42,6 +42,7 @@ class Trimmer:
         "_written_segment",
         "damage",
         "is_busy",
+        "is_short",
     )
 
     def __init__(
@@ -68,6 +69,7 @@ class Trimmer:
         self._written_segment = 0
         self._batch_at = HEADER_OCTETS  # a batch of the oldest segment, with nothing live before it
         self.is_busy = False
+        self.is_short = False  # the disk is full: a copy takes room before it gives any
         self.damage: list[str] = []  # found while reading; trimming stops there, so that nothing is lost by it
 
     def step(self, durable_ticket: int, written_segment: int) -> None:
@@ -84,7 +86,7 @@ class Trimmer:
         if not oldest.live:
             if oldest.dead_ticket <= durable_ticket:
                 self._drop(oldest)
-        elif not self.damage and self._is_worth_copying():
+        elif not self.damage and not self.is_short and self._is_worth_copying():
             self._read(oldest)
 
     def _is_worth_copying(self) -> bool:

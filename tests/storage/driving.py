@@ -51,6 +51,7 @@ class Driver:
     def __init__(self, directory: Path, disk: Disk | None = None, segment_octets: int = 64 << 20) -> None:
         self._calls: SimpleQueue[object] = SimpleQueue()
         self.failures: list[StorageError] = []
+        self.shortages: list[bool] = []
         self.durable_steps = 0
         self.store = Store.open(
             directory,
@@ -58,6 +59,7 @@ class Driver:
             disk=disk,
             segment_octets=segment_octets,
             on_failure=self.failures.append,
+            on_space=self.shortages.append,
         )
         self.model = recovered_model(self.store.recovery)
         self.next_id = self.store.recovery.next_message_id

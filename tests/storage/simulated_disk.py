@@ -20,11 +20,12 @@ class PowerLoss(OSError):
 
 
 class SimulatedFile:
-    __slots__ = ("data", "durable")
+    __slots__ = ("allocated_octets", "data", "durable")
 
     def __init__(self, data: bytes = b"") -> None:
         self.data = bytearray(data)
         self.durable = data
+        self.allocated_octets = 0  # and nothing in them
 
     def survivor(self, content: Content) -> "SimulatedFile":
         """What is found of the file when of its unsynced octets this much got to the disk."""
@@ -43,6 +44,7 @@ class SimulatedDisk(Disk):
 
     __slots__ = (
         "calls",
+        "capacity",
         "directories",
         "durable_names",
         "error",
@@ -67,6 +69,7 @@ class SimulatedDisk(Disk):
         self.error: OSError = PowerLoss(errno.EIO, "power lost")
         self.is_off = False
         self.seed = 7
+        self.capacity = 1 << 30  # octets of all files
 
     def after_power_loss(self, names: Names, content: Content) -> "SimulatedDisk":
         found = dict(self.durable_names)
@@ -142,6 +145,7 @@ class SimulatedDisk(Disk):
         except OSError:
             self.files[path].data += octets[: len(octets) * 2 // 3]  # the call fails in the middle
             raise
+        self._take(path, len(octets), octets)
         self.files[path].data += octets
 
     def fdatasync(self, fd: int) -> None:
@@ -154,6 +158,15 @@ class SimulatedDisk(Disk):
         path = self.handles[fd]
         self._count(f"truncate {path.name}")
         del self.files[path].data[octets:]
+
+    def allocate(self, fd: int, octets: int) -> None:
+        path = self.handles[fd]
+        self._count(f"allocate {path.name}")
+        self._take(path, octets)
+        self.files[path].allocated_octets = octets
+
+    def free_octets(self, directory: Path) -> int:
+        return self.capacity - sum(max(len(file.data), file.allocated_octets) for file in self.files.values())
 
     def rename(self, source: Path, target: Path) -> None:
         self._count(f"rename {source.name}")
@@ -188,6 +201,13 @@ class SimulatedDisk(Disk):
 
     def entropy(self, octets: int) -> bytes:
         return bytes(range(self.seed, self.seed + octets))
+
+    def _take(self, path: Path, wanted: int, octets: bytes = b"") -> None:
+        """Raise ENOSPC when there is no room for ``wanted`` octets more; what fits of ``octets`` is written."""
+        free = self.free_octets(path)
+        if wanted > free:
+            self.files[path].data += octets[:free]
+            raise OSError(errno.ENOSPC, "no room")
 
     def _count(self, what: str) -> None:
         if self.is_off:
