@@ -35,6 +35,8 @@ SECTIONS = (
     "priority",
     "consumer_priority",
     "single_active",
+    "quorum",
+    "stream",
     "alternate_exchange",
     "exchange_bindings",
     "cc_bcc",

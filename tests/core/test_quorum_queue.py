@@ -6,7 +6,7 @@ from broker.core.consumers import Consumer
 from broker.core.messages import Stretch
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.quorum import DEFAULT_DELIVERY_LIMIT
-from protocol.errors import NotImplementedFault, PreconditionFailed
+from protocol.errors import NotImplementedFault, PreconditionFailed, ResourceLocked
 from protocol.headers import decode_headers
 from protocol.tables import FieldTable, encode_table
 from tests.core.node import OWNER, Node, bodies_in, bodies_of, headers_of
@@ -218,6 +218,16 @@ def test_consumer_that_shares_its_prefetch_is_refused() -> None:
     refused(
         NotImplementedFault, "queue 'q' in vhost '/' does not support global qos", queue.check_consumer, consumer, 3
     )
+
+
+def test_get_beside_a_single_active_consumer_is_refused() -> None:
+    node = Node()
+    queue = quorum(node, single_active_consumer=True)
+    text = (
+        "cannot obtain access to locked queue 'q' in vhost '/'. "
+        "basic.get operations are not supported by quorum queues with single active consumer"
+    )
+    refused(ResourceLocked, text, queue.get)
 
 
 def test_exclusive_consumers_are_like_others() -> None:

@@ -16,7 +16,7 @@ from broker.core.queues.backlog import Backlog
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.returned import ReturnedStretch
 from broker.core.queues.rules import QueueRules
-from protocol.errors import NotImplementedFault
+from protocol.errors import NotImplementedFault, ResourceLocked
 
 DEFAULT_DELIVERY_LIMIT: Final = 20
 """How often a message may come back where the queue does not say. RabbitMQ 4; 3 has no limit then."""
@@ -114,7 +114,13 @@ class QuorumQueue(ClassicQueue):
     # Out
 
     def get(self) -> Stretch | None:
-        """Take the message at the head for basic.get, which tells its count even where that is 0."""
+        """Take the message at the head for basic.get, which tells its count even where that is 0.
+
+        Raises ResourceLocked (405) where only the single active consumer may have it.
+        """
+        if self.line.is_single:
+            text = "basic.get operations are not supported by quorum queues with single active consumer"
+            raise ResourceLocked(f"cannot obtain access to locked {queue_text(self.name, self.vhost_name)}. {text}")
         stretch = super().get()
         if stretch is None or isinstance(stretch, ReturnedStretch):
             return stretch
