@@ -18,7 +18,7 @@ FORMAT: Final = 1
 _OURS: Final = frozenset(
     {
         *("lock", "format", "format.new", "log", "definitions", "clean", "clean.new"),
-        *("reserve", "quarantine", "lost+found"),
+        *("reserve", "quarantine", "pages", "index", "index.new", "lost+found"),
     }
 )
 
@@ -51,6 +51,11 @@ class DataDirectory:
     @property
     def definitions(self) -> Path:
         return self.path / "definitions"
+
+    @property
+    def pages(self) -> Path:
+        """Messages of this process alone that had to leave memory."""
+        return self.path / "pages"
 
     @property
     def reserve(self) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+from storage.blocks import BatchBlocks
 from storage.errors import DiskFull, UnknownFormat
 from storage.files import Disk
 from storage.segment import (
@@ -87,8 +88,8 @@ class SegmentWriter:
             raise
         self._disk.dirsync(self._directory)
 
-    def append(self, groups: Sequence[Sequence[bytes]], record_count: int) -> None:
-        """Write one batch made of ``groups`` of parts, and wait until it is on disk.
+    def append(self, groups: Sequence[Sequence[bytes]], record_count: int) -> BatchBlocks:
+        """Write one batch made of ``groups`` of parts, wait until it is on disk, and return its blocks.
 
         Each group is joined by itself, some hundred KiB at a time: joining holds the interpreter's lock, the
         checksum and the write do not. Raises DiskFull when there is no room for it; then nothing of it is there.
@@ -96,21 +97,24 @@ class SegmentWriter:
         if self._fd is None:
             self._fd = self._disk.open(segment_path(self._directory, self.tail.number))
         buffers = [b""]
-        checksum = 0
         octets = 0
+        tail = self.tail
+        blocks = BatchBlocks.begin(tail.octets + BATCH_HEADER_OCTETS)
         for parts in groups:
             joined = b"".join(parts)
-            checksum = crc32(joined, checksum)
+            blocks.extend(joined)
             octets += len(joined)
             buffers.append(joined)
-        tail = self.tail
-        buffers[0], chain = batch_header(self._salt, tail.batch_number, tail.chain, record_count, octets, checksum)
+        buffers[0], chain = batch_header(
+            self._salt, tail.batch_number, tail.chain, record_count, octets, blocks.checksum
+        )
         with full_disk_told(self._cut):
             self._disk.write(self._fd, buffers)
         self._disk.fdatasync(self._fd)
         tail.octets += BATCH_HEADER_OCTETS + octets
         tail.chain = chain
         tail.batch_number += 1
+        return blocks
 
     def resume(self, is_torn: bool) -> None:
         """Make durable what was read of the newest file and of the names; cut off what follows a torn batch.

@@ -9,7 +9,9 @@ copied forward keeps its place in the index, since order is by id; only its posi
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
+
+from storage.blocks import Blocks
 
 CHUNK_RECORDS: Final = 512
 _ZEROS: Final = array("I", bytes(4 * CHUNK_RECORDS * 2))
@@ -20,9 +22,10 @@ _OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
 class SegmentUse:
     """How much of a segment is still needed. ``live`` and ``appended`` count (message, queue) pairs."""
 
-    __slots__ = ("appended", "dead_ticket", "live", "number", "octets")
+    __slots__ = ("appended", "blocks", "dead_ticket", "live", "number", "octets")
 
     def __init__(self, number: int, octets: int) -> None:
+        self.blocks = Blocks()
         self.number = number
         self.octets = octets
         self.appended = 0
@@ -33,6 +36,15 @@ class SegmentUse:
     def live_octets(self) -> int:
         """An estimate: the file's octets in proportion to what is unsettled of it."""
         return self.octets * self.live // self.appended if self.appended else 0
+
+
+class Located(NamedTuple):
+    """An entry, and where its record is on disk."""
+
+    first_id: int
+    stop_id: int
+    segment: int
+    offset: int
 
 
 class Chunk:
@@ -65,9 +77,20 @@ class Chunk:
 class MessageIndex:
     """The live set of the log. Everything here happens in the event loop's thread (or in recovery)."""
 
-    __slots__ = ("_chunk_firsts", "_chunks", "_last", "return_counts", "segments", "tail", "ticket", "watermarks")
+    __slots__ = (
+        "_chunk_firsts",
+        "_chunks",
+        "_last",
+        "_moved",
+        "return_counts",
+        "segments",
+        "tail",
+        "ticket",
+        "watermarks",
+    )
 
     def __init__(self) -> None:
+        self._moved: dict[int, int] = {}  # first id -> position before it moved, while its copy is not on disk
         self._chunks: list[Chunk] = []
         self._chunk_firsts: list[int] = []
         self._last: Chunk | None = None
@@ -188,11 +211,42 @@ class MessageIndex:
         assert found is not None
         chunk, i = found
         live = chunk.live[i]
+        self._moved[first_id] = chunk.positions[i]
         self._take(chunk.positions[i] >> _OFFSET_BITS, live)
         chunk.positions[i] = self.tail.number << _OFFSET_BITS | offset
         chunk.plain = None
         self.tail.live += live
         self.tail.appended += live
+
+    def moves_are_durable(self, first_ids: Sequence[int]) -> None:
+        """The copies of these entries are on disk, and will be read from now on."""
+        for first_id in first_ids:
+            self._moved.pop(first_id, None)
+
+    def locate(self, ids: range, limit: int) -> tuple[list[Located], int]:
+        """Where the live entries lie that hold messages ``ids`` (step 1): about ``limit`` at the most.
+
+        Also returns the id up to which all are there. They must be on disk.
+        """
+        found: list[Located] = []
+        at = max(bisect_right(self._chunk_firsts, ids.start) - 1, 0)
+        while at < len(self._chunks):
+            chunk = self._chunks[at]
+            firsts = chunk.firsts
+            if firsts[0] >= ids.stop:
+                break
+            if len(found) >= limit:
+                return found, max(ids.start, firsts[0])
+            i = max(bisect_right(firsts, ids.start) - 1, 0)
+            j = bisect_left(firsts, ids.stop)
+            columns = zip(firsts[i:j], chunk.counts[i:j], chunk.positions[i:j], chunk.live[i:j], strict=True)
+            for first_id, count, position, live in columns:
+                if live and first_id + count > ids.start:
+                    if self._moved:
+                        position = self._moved.get(first_id, position)
+                    found.append(Located(first_id, first_id + count, position >> _OFFSET_BITS, position & _OFFSET_MASK))
+            at += 1
+        return found, ids.stop
 
     def restore_copy(
         self,
@@ -231,6 +285,10 @@ class MessageIndex:
             chunk.settled[first_id] = settled
         self.tail.live += live
         self.tail.appended += live
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All chunks, ascending."""
+        return iter(self._chunks)
 
     def entries(self) -> Iterator[int]:
         """First ids of all live entries, ascending."""

@@ -187,6 +187,19 @@ def decode_records(octets: bytes, at: int, stop: int) -> Iterator[tuple[int, int
         at = end
 
 
+def record_stop(octets: bytes, at: int) -> int:
+    """Where the publish or copy record at ``at`` stops, of which only the first octets may be here.
+
+    Raises struct.error where these do not tell, UnknownFormat for another kind of record.
+    """
+    kind = octets[at]
+    if kind == PUBLISH:
+        return _decode_publish(octets, at)[1]
+    if kind == COPY:
+        return _decode_copy(octets, at)[1]
+    raise UnknownFormat(f"record type {kind} holds no messages")
+
+
 def cut_pieces(octets: bytes, at: int, lengths: Sequence[int], count: int) -> list[bytes]:
     """The ``count`` bodies from ``at`` on."""
     pieces: list[bytes] = []

@@ -1,10 +1,9 @@
 """Recovery: one pass over the log gives the live set, and the messages in it as runs for the queues.
 
-Bodies are kept only while their message is live: what a segment publishes and settles itself is never copied
-out of it.
+Without their bodies: these are read when somebody wants them, see reading.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -23,8 +22,6 @@ from storage.records import (
 )
 from storage.segment import HEADER_OCTETS, Batch
 
-_SWEEP_RECORDS = 10_000
-
 
 class RecoveredRun(NamedTuple):
     """Messages with consecutive ids that are unsettled in the same queues. ``queues``: queue id ->
@@ -32,8 +29,6 @@ class RecoveredRun(NamedTuple):
     """
 
     ids: range
-    envelope: bytes
-    pieces: list[bytes]
     queues: dict[int, bool]
     return_counts: dict[int, int]
 
@@ -43,14 +38,84 @@ class RecoveredRun(NamedTuple):
         return any(self.queues.values())
 
 
+class LiveRuns:
+    """What is live in an index, as runs that are as long as they can be, ascending by id."""
+
+    __slots__ = ("_index",)
+
+    def __init__(self, index: MessageIndex) -> None:
+        self._index = index
+
+    def __iter__(self) -> Iterator[RecoveredRun]:
+        start = stop = 0
+        queue_ids: tuple[int, ...] = ()
+        for low, high, live_in in self._spans():
+            if low == stop and live_in == queue_ids:
+                stop = high
+                continue
+            if queue_ids:
+                yield from self._cut(start, stop, queue_ids)
+            start, stop, queue_ids = low, high, live_in
+        if queue_ids:
+            yield from self._cut(start, stop, queue_ids)
+
+    def message_count(self) -> int:
+        """How many messages are live in some queue."""
+        count = 0
+        for chunk in self._index.chunks():
+            if chunk.plain is not None:
+                count += chunk.live_count
+                continue
+            for first_id, each, live in zip(chunk.firsts, chunk.counts, chunk.live, strict=True):
+                if first_id in chunk.settled:
+                    count += sum(1 for queue_ids in self._index.queue_sets(first_id) if queue_ids)
+                elif live:
+                    count += each
+        return count
+
+    def _spans(self) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+        """(first id, id after the last, queues) of messages that are live in the same queues; neighbours may be too."""
+        for chunk in self._index.chunks():
+            firsts = chunk.firsts
+            is_whole = chunk.plain is not None and chunk.live_count == len(firsts)
+            if is_whole and chunk.plain is not None and firsts[-1] - firsts[0] == len(firsts) - 1:
+                yield firsts[0], firsts[-1] + 1, chunk.plain
+                continue
+            for first_id, count, live, queue_ids in zip(firsts, chunk.counts, chunk.live, chunk.queues, strict=True):
+                if not live:
+                    continue
+                if first_id not in chunk.settled:
+                    yield first_id, first_id + count, queue_ids
+                    continue
+                for message_id, live_in in enumerate(self._index.queue_sets(first_id), first_id):
+                    if live_in:
+                        yield message_id, message_id + 1, live_in
+
+    def _cut(self, start: int, stop: int, queue_ids: tuple[int, ...]) -> Iterator[RecoveredRun]:
+        """Cut messages where a queue's watermark lies, and where a return count changes."""
+        marks_of, returned = self._index.watermarks, self._index.return_counts
+        marks = {marks_of.get(queue_id, 0) + 1 for queue_id in queue_ids}
+        counts = {queue_id: returned[queue_id] for queue_id in queue_ids if queue_id in returned}
+        for known in counts.values():
+            for message_id in known if len(known) < stop - start else [i for i in range(start, stop) if i in known]:
+                if known.get(message_id - 1) != known[message_id]:
+                    marks.add(message_id)
+                if known.get(message_id + 1) != known[message_id]:
+                    marks.add(message_id + 1)
+        for low, high in pairwise([start, *sorted(mark for mark in marks if start < mark < stop), stop]):
+            queues = {queue_id: low <= marks_of.get(queue_id, 0) for queue_id in queue_ids}
+            told = {queue_id: known[low] for queue_id, known in counts.items() if low in known}
+            yield RecoveredRun(range(low, high), queues, told)
+
+
 @dataclass(slots=True)
 class Recovery:
-    """What was found on opening. ``messages`` is ascending by id; whoever has taken them over clears the
-    list.
+    """What was found on opening. ``messages`` is ascending by id, and right until something is appended; their
+    bodies are read by way of Store.reading.
     """
 
     definitions: list[Definition] = field(default_factory=list)
-    messages: list[RecoveredRun] = field(default_factory=list)
+    messages: Iterable[RecoveredRun] = ()
     next_message_id: int = 1
     next_queue_id: int = 1  # above every queue id in the log; definitions may name higher ones
     clean: bool = False  # closed in order the last time
@@ -63,54 +128,31 @@ class Recovery:
 
 
 class LogFold:
-    """Applies the log's records to an index, and keeps the octets of what is live."""
+    """Applies the log's records to an index."""
 
-    __slots__ = (
-        "_bodies",
-        "_fresh",
-        "_octets",
-        "_queue_sets",
-        "_swept",
-        "index",
-        "next_message_id",
-        "next_queue_id",
-    )
+    __slots__ = ("_queue_sets", "index", "next_message_id", "next_queue_id")
 
     def __init__(self, index: MessageIndex) -> None:
         self.index = index
         self.next_message_id = 1
         self.next_queue_id = 1
-        self._bodies: dict[int, bytes] = {}  # first id -> its record, from segments read before
-        self._fresh: dict[int, tuple[int, int]] = {}  # first id -> where its record is, in the segment being read
-        self._octets = b""
         self._queue_sets: dict[tuple[int, ...], tuple[int, ...]] = {}
-        self._swept = 0
 
     def begin_segment(self, number: int) -> None:
         self.index.begin_segment(number, HEADER_OCTETS)
 
     def end_segment(self, octets: int) -> None:
-        """The segment is read: take what is live out of it, so that it can be forgotten."""
+        """The segment is read."""
         self.index.tail.octets = octets
-        for first_id, (start, stop) in self._fresh.items():
-            if self.index.find(first_id) is not None:
-                self._bodies[first_id] = self._octets[start:stop]
-        self._fresh.clear()
-        self._octets = b""
-        if len(self._bodies) > 2 * self._swept + _SWEEP_RECORDS:
-            find = self.index.find
-            self._bodies = {first_id: octets for first_id, octets in self._bodies.items() if find(first_id)}
-            self._swept = len(self._bodies)
 
     def fold(self, octets: bytes, batch: Batch) -> None:
         """Apply the records of one batch, in order."""
-        self._octets = octets
         index = self.index
-        for start, stop, record in decode_records(octets, batch.body, batch.stop):
+        index.tail.blocks.add(batch.blocks)
+        for start, _, record in decode_records(octets, batch.body, batch.stop):
             if isinstance(record, Published):
                 queue_ids = self._queue_sets.setdefault(record.queue_ids, record.queue_ids)
                 index.publish(queue_ids, record.first_id, record.message_count, start)
-                self._fresh[record.first_id] = (start, stop)
                 self._seen(record.first_id + record.message_count, queue_ids)
             elif isinstance(record, Settled):
                 for ids in record.ranges:
@@ -129,8 +171,6 @@ class LogFold:
                 index.restore_copy(
                     record.first_id, record.message_count, sets, record.offsets, record.set_indexes, start
                 )
-                self._bodies.pop(record.first_id, None)
-                self._fresh[record.first_id] = (start, stop)
                 for one in sets:
                     self._seen(record.first_id + record.message_count, one)
 
@@ -138,55 +178,10 @@ class LogFold:
         """Queues that the log has had messages for."""
         return {queue_id for queue_ids in self._queue_sets for queue_id in queue_ids}
 
-    def messages(self) -> list[RecoveredRun]:
-        """All live messages, ascending by id. Lets go of the records."""
-        bodies = self._bodies
-        found: list[RecoveredRun] = []
-        for first_id in self.index.entries():
-            found.extend(self._runs(first_id, bodies.pop(first_id)))
-        bodies.clear()
-        return found
-
     def _seen(self, next_message_id: int, queue_ids: tuple[int, ...]) -> None:
         self.next_message_id = max(self.next_message_id, next_message_id)
         if queue_ids:
             self.next_queue_id = max(self.next_queue_id, max(queue_ids) + 1)
-
-    def _runs(self, first_id: int, octets: bytes) -> Iterator[RecoveredRun]:
-        envelope, pieces = record_pieces(octets)
-        watermarks = self.index.watermarks
-        returned = self.index.return_counts
-        queue_sets = self.index.queue_sets(first_id)
-        start = 0
-        while start < len(queue_sets):
-            queue_ids = queue_sets[start]
-            stop = start + 1
-            while stop < len(queue_sets) and queue_sets[stop] == queue_ids:
-                stop += 1
-            # Where a queue's watermark lies inside, the run is split there.
-            marks = {watermarks.get(queue_id, 0) + 1 - first_id for queue_id in queue_ids}
-            counts = {queue_id: returned[queue_id] for queue_id in queue_ids if queue_id in returned}
-            marks |= _changes(counts, first_id + start, first_id + stop, first_id)
-            cuts = [start, *sorted(mark for mark in marks if start < mark < stop), stop]
-            if queue_ids:
-                for low, high in pairwise(cuts):
-                    ids = range(first_id + low, first_id + high)
-                    queues = {queue_id: ids.start <= watermarks.get(queue_id, 0) for queue_id in queue_ids}
-                    told = {queue_id: known[ids.start] for queue_id, known in counts.items() if ids.start in known}
-                    yield RecoveredRun(ids, envelope, [pieces[i] for i in range(low, high)], queues, told)
-            start = stop
-
-
-def _changes(counts: dict[int, dict[int, int]], start: int, stop: int, first_id: int) -> set[int]:
-    """Offsets from ``first_id`` at which a message of ``start`` to ``stop`` came back another number of times
-    than the one before it.
-    """
-    return {
-        message_id - first_id
-        for known in counts.values()
-        for message_id in range(start + 1, stop)
-        if known.get(message_id) != known.get(message_id - 1)
-    }
 
 
 def record_pieces(octets: bytes) -> tuple[bytes, dict[int, bytes]]:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from storage.blocks import BatchBlocks
+
 VERSION: Final = 1
 LOG_MAGIC: Final = b"LVRT-LOG"
 JOURNAL_MAGIC: Final = b"LVRT-DEF"
@@ -73,6 +75,7 @@ class Batch(NamedTuple):
     previous: int
     checksum: int
     body_checksum: int
+    blocks: BatchBlocks  # filled by scan
 
 
 def batch_header(
@@ -99,7 +102,9 @@ def decode_batch_header(octets: bytes | memoryview, at: int, start: int, salt: b
     if crc32(octets[at : at + _BATCH.size], crc32(salt)) != checksum:
         return None
     body = start + BATCH_HEADER_OCTETS
-    return Batch(start, body, body + size, number, record_count, previous, checksum, body_checksum)
+    return Batch(
+        start, body, body + size, number, record_count, previous, checksum, body_checksum, BatchBlocks.begin(body)
+    )
 
 
 def scan(octets: bytes, salt: bytes, at: int = HEADER_OCTETS) -> Iterator[Batch]:
@@ -114,7 +119,8 @@ def scan(octets: bytes, salt: bytes, at: int = HEADER_OCTETS) -> Iterator[Batch]
         batch = decode_batch_header(view, at, at, salt)
         if batch is not None and batch.stop <= len(octets):
             at = batch.stop
-            if crc32(view[batch.body : batch.stop]) == batch.body_checksum:
+            batch.blocks.extend(view[batch.body : batch.stop])
+            if batch.blocks.checksum == batch.body_checksum:
                 yield batch
             continue
         found = octets.find(BATCH_MAGIC, at + 1)

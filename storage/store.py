@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from storage.blocks import BatchBlocks
 from storage.committer import Committer
 from storage.datadir import CleanMark, DataDirectory
 from storage.definitions import Definitions, JsonValue, Key, encode_definition
@@ -22,6 +23,8 @@ from storage.errors import StorageError
 from storage.files import Disk
 from storage.log import Reading, SegmentReader, SegmentWriter, segment_numbers
 from storage.messages import MessageIndex
+from storage.pages import PageFiles
+from storage.reading import LogReader
 from storage.records import (
     MIXED,
     PUBLISH,
@@ -33,7 +36,7 @@ from storage.records import (
     merge_ranges,
     pack_queue_ids,
 )
-from storage.recovery import LogFold, Recovery
+from storage.recovery import LiveRuns, LogFold, Recovery
 from storage.segment import BATCH_HEADER_OCTETS, HEADER_OCTETS, LOG_MAGIC
 from storage.space import Space
 from storage.trim import Trimmer
@@ -55,8 +58,10 @@ class _Filled:
     """A batch on its way to disk. Made for the writer; the loop forgets its parts."""
 
     __slots__ = (
+        "blocks",
         "definitions",
         "groups",
+        "moved",
         "next_message_id",
         "next_queue_id",
         "octets",
@@ -72,6 +77,8 @@ class _Filled:
         self.octets = octets
         self.record_count = record_count
         self.groups: list[list[bytes]] = []
+        self.blocks: BatchBlocks | None = None
+        self.moved: list[int] = []
         self.definitions: list[tuple[Key, bytes | None]] = []
         self.promises: list[Promise] = []
         self.next_message_id = 0
@@ -99,9 +106,11 @@ class Store:
         "_line_length",
         "_line_octets",
         "_log",
+        "_moving",
         "_next_message_id",
         "_next_queue_id",
         "_on_space",
+        "_pager",
         "_parts",
         "_promises",
         "_reader",
@@ -114,8 +123,11 @@ class Store:
         "_trimmer",
         "_watermarks",
         "_written_segment",
+        "durable_message_id",
         "durable_ticket",
         "is_short",
+        "pages",
+        "reading",
         "recovery",
         "ticket",
     )
@@ -134,11 +146,15 @@ class Store:
         self._segment_octets = segment_octets
         self._committer = Committer("leveret-log", notify, on_failure)
         self._reader = Committer("leveret-trim", notify, on_failure)
+        self._pager = Committer("leveret-pages", notify, on_failure)
         self._index = MessageIndex()
+        self.reading = LogReader(disk, directory.log, self._index, self._pager)
+        self.pages = PageFiles(disk, directory.pages, self._pager)
         self._journal = Definitions(disk, directory.definitions, directory.salt)
         self._routes: dict[tuple[int, ...], tuple[tuple[int, ...], bytes]] = {}
         self.ticket = 1
         self.durable_ticket = 0
+        self.durable_message_id = 0  # messages with lower ids are on disk
         self._line_octets = self._line_length = 0
         self._at = self._batch_start = self._record_count = self._written_segment = 0
         self._next_message_id = self._next_queue_id = 1
@@ -346,6 +362,7 @@ class Store:
         """
         self._space.give_up()
         self._reader.stop()
+        self._pager.stop()
         if self._promises or self._is_filled():
             self._hand_over()
         self._committer.stop()
@@ -380,6 +397,7 @@ class Store:
         self._at = self._group_start = tail.octets + BATCH_HEADER_OCTETS
         self._parts: list[bytes] = []
         self._groups = [self._parts]
+        self._moving: list[int] = []
         self._record_count = 0
         self._settling: dict[int, list[range]] = {}
         self._watermarks: dict[int, int] = {}
@@ -417,6 +435,7 @@ class Store:
         self._at += sum(map(len, parts))
         self._record_count += 1
         self._index.move(first_id, at)
+        self._moving.append(first_id)
         if self._at - self._group_start > GROUP_OCTETS:
             self._begin_group()
 
@@ -444,6 +463,7 @@ class Store:
         filled = _Filled(self.ticket, self._index.tail.number, self._at - self._batch_start, self._record_count)
         if self._record_count:
             filled.groups = self._groups
+            filled.moved = self._moving
             filled.next_message_id = self._next_message_id
             filled.next_queue_id = self._next_queue_id
             self._index.tail.octets = self._at
@@ -470,7 +490,7 @@ class Store:
         if filled.groups:
             if filled.segment != self._log.tail.number:
                 self._log.create(filled.segment, filled.next_message_id, filled.next_queue_id)
-            self._log.append(filled.groups, filled.record_count)
+            filled.blocks = self._log.append(filled.groups, filled.record_count)
 
     def _space_changed(self, is_short: bool) -> None:
         """In the writer's thread."""
@@ -491,8 +511,11 @@ class Store:
         self.durable_ticket = filled.ticket
         self._line_length -= 1
         self._line_octets -= filled.octets
-        if filled.groups:
+        if filled.blocks is not None:
             self._written_segment = filled.segment
+            self.durable_message_id = filled.next_message_id
+            self._index.segments[filled.segment].blocks.add(filled.blocks)
+            self._index.moves_are_durable(filled.moved)
         try:
             _keep(filled.promises, filled.ticket, self._committer)
         finally:
@@ -542,7 +565,8 @@ class Store:
         self._known_queues = fold.known_queues()
         self._next_message_id = max(reading.next_message_id, fold.next_message_id)
         self._next_queue_id = max(reading.next_queue_id, fold.next_queue_id)
-        messages = fold.messages()
+        self.durable_message_id = self._next_message_id
+        messages = LiveRuns(self._index)
         return Recovery(
             definitions=self._journal.live(),
             messages=messages,
@@ -553,7 +577,7 @@ class Store:
             damage=damage,
             segments=len(reading.segments),
             octets=reading.octets,
-            message_count=sum(len(run.pieces) for run in messages),
+            message_count=messages.message_count(),
             duration_s=time.perf_counter() - began_s,
         )
 

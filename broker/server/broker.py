@@ -19,12 +19,13 @@ from broker.core.compat import Compat, Feature, Version
 from broker.core.dead_letters import DeadLetters
 from broker.core.enqueue import Enqueuer
 from broker.core.exchanges.kept import ExchangeContext
-from broker.core.messages import MessageIds, Stretch, decode_envelope
+from broker.core.messages import MessageIds, Stretch
 from broker.core.names import QueueNames
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
 from broker.core.queues.types import QUEUE_TYPES
 from broker.core.republish import Republisher
+from broker.core.restore import restore_messages
 from broker.core.vhosts import VirtualHost
 from broker.server.admission import Admission
 from broker.server.alarms import Alarms, Resource
@@ -71,9 +72,8 @@ class Broker:
             self.max_message_octets = self.compat.profile.message_octets_most
         self.connections: set[Connection] = set()
         self.vhosts: dict[str, VirtualHost] = {}
-        self.access_control = AccessControl(
-            self.vhosts, self._make_vhost, store.define, AccessEvents(self._user_going, self._vhost_going)
-        )
+        events = AccessEvents(self._user_going, self._vhost_going)
+        self.access_control = AccessControl(self.vhosts, self._make_vhost, store.define, events, self.compat)
         self.admission = Admission(self.access_control, settings.loopback_users)
         self.touched: list[ClassicQueue] = []
         self.confirming: list[Channel] = []
@@ -116,17 +116,7 @@ class Broker:
             log.warning("a definition could not be restored", what=what)
         queues = {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.logged_queues()}
         self._queue_ids = count(max(recovery.next_queue_id, *(queue_id + 1 for queue_id in queues), 1))
-        unknown: set[int] = set()
-        for run in recovery.messages:
-            shape, published_ms = decode_envelope(run.envelope, run.pieces[0])
-            age_ms = max(0, self.clock.wall_ms() - published_ms)
-            for queue_id, is_redelivered in run.queues.items():
-                if queue_id in queues:
-                    stretch = Stretch(shape, run.ids, run.pieces, is_redelivered)
-                    queues[queue_id].restore(stretch, age_ms, run.return_counts.get(queue_id, 0))
-                else:
-                    unknown.add(queue_id)
-        recovery.messages.clear()
+        unknown = restore_messages(recovery.messages, queues, self.store.reading, self.clock.wall_ms())
         for queue_id in unknown:
             # Its definition went to disk as deleted, and the crash came before the same was in the log.
             self.store.delete_queue(queue_id)

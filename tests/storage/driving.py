@@ -10,7 +10,6 @@ from queue import Empty, SimpleQueue
 from storage.definitions import JsonValue
 from storage.errors import StorageError
 from storage.files import Disk
-from storage.recovery import Recovery
 from storage.store import Store
 
 DEADLINE_S = 20.0
@@ -29,20 +28,45 @@ class Model:
         return copy.deepcopy(self)
 
 
-def recovered_model(recovery: Recovery) -> Model:
-    """What a recovery found; fails if a message comes twice or out of order."""
+def recovered_model(store: Store) -> Model:
+    """What a recovery found, bodies read back; fails if a message comes twice or out of order."""
+    recovery = store.recovery
     model = Model(definitions={tuple(one.key): one.value for one in recovery.definitions})
     upto = 0
     for run in recovery.messages:
         assert run.ids.start > upto
-        assert len(run.ids) == len(run.pieces) > 0
+        assert len(run.ids) > 0
         assert run.queues
         upto = run.ids[-1]
-        for message_id, piece in zip(run.ids, run.pieces, strict=True):
+        for message_id, (envelope, piece) in read_back(store, [run.ids]).items():
             for queue_id, redelivered in run.queues.items():
-                model.queues.setdefault(queue_id, {})[message_id] = (run.envelope, piece, redelivered)
+                model.queues.setdefault(queue_id, {})[message_id] = (envelope, piece, redelivered)
     assert recovery.next_message_id > upto
     return model
+
+
+def read_back(store: Store, spans: list[range], limit_octets: int = 1 << 20) -> dict[int, tuple[bytes, bytes]]:
+    """Envelope and body of each message, read in as many steps as it takes; in the order asked for."""
+    found: dict[int, tuple[bytes, bytes]] = {}
+    wanted = [message_id for ids in spans for message_id in ids]
+    while wanted:
+        answer = store.reading.read_now(_spans(wanted), limit_octets)
+        assert answer.covered > 0
+        for run in answer.runs:
+            assert len(run.ids) == len(run.pieces)
+            found.update({i: (run.envelope, piece) for i, piece in zip(run.ids, run.pieces, strict=True)})
+        wanted = wanted[answer.covered :]
+    return found
+
+
+def _spans(ids: list[int]) -> list[range]:
+    spans: list[range] = []
+    for message_id in ids:
+        if spans and spans[-1].stop == message_id:
+            spans[-1] = range(spans[-1].start, message_id + 1)
+        else:
+            spans.append(range(message_id, message_id + 1))
+    return spans
 
 
 class Driver:
@@ -61,7 +85,7 @@ class Driver:
             on_failure=self.failures.append,
             on_space=self.shortages.append,
         )
-        self.model = recovered_model(self.store.recovery)
+        self.model = recovered_model(self.store)
         self.next_id = self.store.recovery.next_message_id
 
     def publish(self, queue_ids: tuple[int, ...], pieces: list[bytes], envelope: bytes = b"env") -> range:

@@ -110,7 +110,7 @@ def test_session_covers_roll_trim_copy_and_snapshot() -> None:
     log = [path for path in disk.files if path.parent.name == "log"]
     assert Path("/data/leveret/log/00000000000000000001.segment") not in log
     assert len(log) < 12
-    assert recovered_model(Driver(DIRECTORY, disk, SEGMENT_OCTETS).store.recovery) == session.states[-1]
+    assert recovered_model(Driver(DIRECTORY, disk, SEGMENT_OCTETS).store) == session.states[-1]
 
 
 def test_what_recovery_shows_after_a_kill_is_on_disk() -> None:
@@ -124,9 +124,9 @@ def test_what_recovery_shows_after_a_kill_is_on_disk() -> None:
     driver.wait_durable()
     driver.close()
     killed = disk.after_kill()
-    shown = recovered_model(Driver(DIRECTORY, killed, SEGMENT_OCTETS).store.recovery)
+    shown = recovered_model(Driver(DIRECTORY, killed, SEGMENT_OCTETS).store)
     found = killed.after_power_loss("durable", "durable")
-    assert recovered_model(Driver(DIRECTORY, found, SEGMENT_OCTETS).store.recovery) == shown
+    assert recovered_model(Driver(DIRECTORY, found, SEGMENT_OCTETS).store) == shown
     assert shown.definitions
 
 

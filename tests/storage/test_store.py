@@ -109,9 +109,9 @@ def test_failed_disk_call_is_final(nth: int) -> None:
     assert driver.store.failure is driver.failures[0]
     assert (driver.store.durable_ticket, kept) == (durable, [])
     assert len(disk.calls) == calls
-    found = Driver(DIRECTORY, disk.after_kill()).store.recovery
+    found = Driver(DIRECTORY, disk.after_kill()).store
     assert recovered_model(found).queues[1].keys() >= promised.queues[1].keys()
-    assert not found.clean
+    assert not found.recovery.clean
 
 
 def test_endless_stream_beside_an_old_message_keeps_the_directory_bounded(
@@ -135,9 +135,9 @@ def test_endless_stream_beside_an_old_message_keeps_the_directory_bounded(
     driver.close()
     assert largest_idle < 6 * 4096
     assert largest < 25 * 4096  # of some 850,000 octets written: trimming runs beside the stream and may lag
-    found = Driver(DIRECTORY, disk).store.recovery
+    found = Driver(DIRECTORY, disk).store
     assert recovered_model(found).queues == {1: {1: (b"env", b"old", False)}}
-    assert found.next_message_id == 3002
+    assert found.recovery.next_message_id == 3002
 
 
 def test_settled_while_it_is_read_for_copying_is_not_copied() -> None:
