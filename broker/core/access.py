@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from broker.core.arguments import DEAD_LETTER_EXCHANGE
+from broker.core.compat import PERMISSIVE, Compat
 from broker.core.exchanges.exchange import Exchange
 from broker.core.permissions import Permissions, Right
 from broker.core.users import IMPERSONATOR, Users
@@ -29,14 +30,21 @@ class Access:
     All checks raise AccessRefused (403). ``variables`` may stand in topic permissions, by name.
     """
 
-    __slots__ = ("_permissions", "_users", "_variables", "user", "vhost")
+    __slots__ = ("_names_right", "_permissions", "_users", "_variables", "user", "vhost")
 
     def __init__(
-        self, users: Users, permissions: Permissions, user: str, vhost: str, variables: Mapping[str, str] | None = None
+        self,
+        users: Users,
+        permissions: Permissions,
+        user: str,
+        vhost: str,
+        variables: Mapping[str, str] | None = None,
+        compat: Compat = PERMISSIVE,
     ) -> None:
         self._users = users
         self._permissions = permissions
         self._variables = {"username": user, "vhost": vhost, **(variables or {})}
+        self._names_right = compat.profile.refusals_name_the_right
         self.user = user
         self.vhost = vhost
 
@@ -46,7 +54,7 @@ class Access:
             name = name or DEFAULT_EXCHANGE_NAME
         permission = self._permissions.get(self.vhost, self.user)
         if permission is None or not permission.allows(right, name):
-            self._refuse(f"{kind} '{name}'")
+            self._refuse(right, f"{kind} '{name}'")
 
     def check_topics(self, right: Right, exchange: Exchange, routing_keys: Sequence[str]) -> None:
         """Refuse routing keys on a topic exchange that a topic permission leaves out."""
@@ -57,7 +65,7 @@ class Access:
             return
         for routing_key in routing_keys:
             if not topic.allows(right, routing_key, self._variables):
-                self._refuse(f"topic '{routing_key}' in exchange '{exchange.name}'")
+                self._refuse(right, f"topic '{routing_key}' in exchange '{exchange.name}'")
 
     def check_new_queue(self, name: str, arguments: FieldTable) -> None:
         """Refuse a new queue whose dead letters the user could not read, or publish, itself."""
@@ -93,5 +101,6 @@ class Access:
         """Whether the user may put another's name into the user-id property. RabbitMQ: Validated User-ID."""
         return self._users.has_tag(self.user, IMPERSONATOR)
 
-    def _refuse(self, what: str) -> None:
-        raise AccessRefused(f"access to {what} in vhost '{self.vhost}' refused for user '{self.user}'")
+    def _refuse(self, right: Right, what: str) -> None:
+        text = f"access to {what} in vhost '{self.vhost}' refused for user '{self.user}'"
+        raise AccessRefused(f"{right} {text}" if self._names_right else text)

@@ -11,6 +11,7 @@ from typing import Final
 
 from broker.core.access import Access
 from broker.core.access_errors import NoSuchVirtualHost, Unacceptable, VirtualHostExists
+from broker.core.compat import PERMISSIVE, Compat
 from broker.core.definitions import Define, fields_of
 from broker.core.limits import VHOST_LIMITS, check_limits
 from broker.core.passwords import DEFAULT_ALGORITHM
@@ -34,7 +35,7 @@ class AccessEvents:
 class AccessControl:
     """Users, permissions and the virtual hosts in ``vhosts``, which others may read. ``make_vhost`` makes one."""
 
-    __slots__ = ("_define", "_events", "_make_vhost", "permissions", "users", "vhosts")
+    __slots__ = ("_compat", "_define", "_events", "_make_vhost", "permissions", "users", "vhosts")
 
     def __init__(
         self,
@@ -42,7 +43,9 @@ class AccessControl:
         make_vhost: Callable[[str], VirtualHost],
         define: Define,
         events: AccessEvents,
+        compat: Compat = PERMISSIVE,
     ) -> None:
+        self._compat = compat
         self.vhosts = vhosts
         self.users = Users(define)
         self.permissions = Permissions(define)
@@ -52,7 +55,7 @@ class AccessControl:
 
     def access(self, user: str, vhost: str, variables: Mapping[str, str] | None = None) -> Access:
         """Return the checks of a connection."""
-        return Access(self.users, self.permissions, user, vhost, variables)
+        return Access(self.users, self.permissions, user, vhost, variables, self._compat)
 
     def may_enter(self, user: str, vhost: str) -> bool:
         """Whether a user may open connections to a virtual host: it has a permission there, if only an empty one."""

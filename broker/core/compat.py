@@ -43,6 +43,7 @@ class Profile:
     frames_below_8192_octets: bool = True
     messages_above_16_mib: bool = True
     unknown_exchange_type: type[AmqpError] = PreconditionFailed
+    refusals_name_the_right: bool = True
 
     @property
     def frame_max_least(self) -> int:
@@ -56,7 +57,7 @@ class Profile:
 
 
 PROFILES: Final[dict[Version, Profile]] = {
-    "3": Profile("3.13.7", unknown_exchange_type=CommandInvalid),
+    "3": Profile("3.13.7", unknown_exchange_type=CommandInvalid, refusals_name_the_right=False),
     "4.0": Profile(
         "4.0.9",
         classic_queue_mirroring=False,

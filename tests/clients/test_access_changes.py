@@ -226,3 +226,16 @@ def test_default_queue_type_of_a_vhost(node: RunningNode) -> None:
     )
     assert kinds == {"durable": "quorum", "mine": None, "classic": "classic"}
     connection.close()
+
+
+def test_refusals_name_the_right_as_later_versions_do(tmp_path: Path) -> None:
+    with RunningNode(tmp_path / "data", compat="4.3") as node:
+        add_user(node, "ann")
+        node.control(lambda access: access.set_permission("/", "ann", configure="", write="", read=".*"))
+        connection = node.connect("ann", "secret")
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker) as closed:
+            connection.channel().queue_declare("q", durable=True)
+        assert closed.value.reply_text == (
+            "ACCESS_REFUSED - configure access to queue 'q' in vhost '/' refused for user 'ann'"
+        )
+        connection.close()
