@@ -122,7 +122,8 @@ class Policies:
     def set(self, policy: Policy) -> None:
         """Add a policy, or put it in the place of the one of its kind and name.
 
-        Raises PolicyError for a definition that is none; nothing has changed then.
+        Queues that this changes are touched: outside a client's read, see to it that the read's end comes
+        (``Broker.schedule_finish``). Raises PolicyError for a definition that is none; nothing has changed then.
         """
         check_definition(
             policy.definition, is_operator=policy.kind == "operator-policy", unknown=self._unknown_keys(policy)

@@ -1,5 +1,8 @@
 """Version profiles: what each refuses and with what, and that a first use of what will be refused is told once."""
 
+from pathlib import Path
+from typing import get_args
+
 import pytest
 
 from broker.core.compat import PROFILES, Compat, Feature, Version
@@ -112,6 +115,13 @@ def test_the_first_use_of_what_a_later_version_refuses_is_told_once() -> None:
         ("queue_version_1", "4.3"),
         ("classic_queue_mirroring", "4.0"),
     ]
+
+
+def test_the_page_about_versions_has_a_row_for_each_feature_with_what_permits_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "versions.md").read_text(encoding="utf-8")
+    for feature in get_args(Feature):
+        cells = " | ".join("yes" if getattr(profile, feature) else "no" for profile in PROFILES.values())
+        assert f"| `{feature}` | {cells} |" in page
 
 
 def test_what_is_refused_is_not_told_as_if_it_were_used() -> None:

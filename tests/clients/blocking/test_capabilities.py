@@ -2,10 +2,7 @@
 
 from typing import Any
 
-import pika
 import pytest
-
-from tests.brokers import RunningBroker
 
 
 @pytest.mark.parametrize(
@@ -14,6 +11,7 @@ from tests.brokers import RunningBroker
         "publisher_confirms",
         "exchange_exchange_bindings",
         "basic.nack",
+        "connection.blocked",
         "consumer_cancel_notify",
         "authentication_failure_close",
         "per_consumer_qos",
@@ -34,11 +32,3 @@ def test_pika_finds_every_extension_supported(connection: Any) -> None:
     assert connection.basic_nack_supported
     assert connection.consumer_cancel_notify_supported
     assert connection.exchange_exchange_bindings_supported
-
-
-@pytest.mark.xfail(reason="offered before there are alarms that block", strict=True)
-def test_blocked_notifications_that_are_never_sent_are_not_offered(own_broker: RunningBroker) -> None:
-    connection = pika.BlockingConnection(pika.URLParameters(own_broker.url))
-    offered = connection._impl.server_capabilities
-    connection.close()
-    assert not offered.get("connection.blocked", False)
