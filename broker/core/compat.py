@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from broker.core.arguments import CLASSIC, DEFAULT_QUEUE_TYPE, QUEUE_TYPE
 from protocol.errors import AmqpError, CommandInvalid, InternalFault, PreconditionFailed
 from protocol.tables import FieldTable
 
@@ -19,6 +20,7 @@ Feature = Literal[
     "queue_master_locator",
     "queue_version_1",
     "classic_queue_mirroring",
+    "classic_consumer_timeout",
     "frames_below_8192_octets",
     "messages_above_16_mib",
 ]
@@ -40,6 +42,7 @@ class Profile:
     queue_master_locator: bool = True
     queue_version_1: bool = True
     classic_queue_mirroring: bool = True
+    classic_consumer_timeout: bool = True
     frames_below_8192_octets: bool = True
     messages_above_16_mib: bool = True
     unknown_exchange_type: type[AmqpError] = PreconditionFailed
@@ -71,6 +74,7 @@ PROFILES: Final[dict[Version, Profile]] = {
         queue_master_locator=False,
         queue_version_1=False,
         classic_queue_mirroring=False,
+        classic_consumer_timeout=False,
         frames_below_8192_octets=False,
         messages_above_16_mib=False,
     ),
@@ -106,7 +110,7 @@ class Compat:
         """Refuse a queue that the version does not have; ``queue`` is its name in replies.
 
         Raises InternalFault (541, so the connection closes) for deprecated features, as RabbitMQ does, and
-        PreconditionFailed (406) for the first version of classic queues.
+        PreconditionFailed (406) for arguments that classic queues have no more.
         """
         if not (durable or exclusive):
             self._require("transient_nonexcl_queues")
@@ -116,6 +120,11 @@ class Compat:
             self._require("queue_master_locator")
         if arguments.get("x-queue-version") == 1 and not self.permits("queue_version_1"):
             raise PreconditionFailed(f"invalid arg 'x-queue-version' for {queue}: \"unsupported queue version '1'\"")
+        is_classic = (arguments.get(QUEUE_TYPE) or DEFAULT_QUEUE_TYPE) == CLASSIC.type_name
+        if is_classic and "x-consumer-timeout" in arguments and not self.permits("classic_consumer_timeout"):
+            raise PreconditionFailed(
+                f"invalid arg 'x-consumer-timeout' for {queue} of queue type {CLASSIC.module_name}"
+            )
 
     def _require(self, feature: Feature) -> None:
         if not self.permits(feature):

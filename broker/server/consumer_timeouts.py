@@ -99,8 +99,7 @@ class ConsumerTimeouts:
 
     def _timeout_of(self, queue: ClassicQueue) -> int:
         """Return a queue's timeout in milliseconds, 0 for none."""
-        enforcement = queue.enforcement
-        own_ms = None if enforcement is None else enforcement.rules.consumer_timeout_ms
+        own_ms = queue.rules.consumer_timeout_ms
         return self._default_ms if own_ms is None else own_ms
 
 

@@ -78,6 +78,21 @@ def test_the_first_version_of_classic_queues_is_gone_in_4_3() -> None:
     vhost.declare_queue("q", owner=OWNER, durable=True, arguments={"x-queue-version": 2})
 
 
+def test_only_quorum_queues_have_a_consumer_timeout_in_4_3() -> None:
+    arguments = {"x-consumer-timeout": 60_000}
+    like("4.0").declare_queue("q", owner=OWNER, durable=True, arguments=arguments)
+    refused(
+        PreconditionFailed,
+        "invalid arg 'x-consumer-timeout' for queue 'q' in vhost '/' of queue type rabbit_classic_queue",
+        like("4.3").declare_queue,
+        "q",
+        owner=OWNER,
+        durable=True,
+        arguments=arguments,
+    )
+    Compat("4.3").check_new_queue("queue 'q'", True, False, {**arguments, "x-queue-type": "quorum"})
+
+
 @pytest.mark.parametrize(
     ("version", "error"), [("3", CommandInvalid), ("4.0", CommandInvalid), ("4.3", PreconditionFailed)]
 )
