@@ -241,8 +241,8 @@ def test_queue_in_use_or_not_empty_is_not_deleted() -> None:
     consumer = consume(queue, "tag", Sink())
     queue.message_count = 1
     in_use, not_empty = "queue 'q' in vhost '/' in use", "queue 'q' in vhost '/' not empty"
-    refused(PreconditionFailed, in_use, vhost.delete_queue, "q", owner=OWNER, if_unused=True, if_empty=True)
-    refused(PreconditionFailed, not_empty, vhost.delete_queue, "q", owner=OWNER, if_empty=True)
+    refused(PreconditionFailed, not_empty, vhost.delete_queue, "q", owner=OWNER, if_unused=True, if_empty=True)
+    refused(PreconditionFailed, in_use, vhost.delete_queue, "q", owner=OWNER, if_unused=True)
     queue.unsubscribe(consumer)
     queue.message_count = 0
     vhost.delete_queue("q", owner=OWNER, if_unused=True, if_empty=True)
