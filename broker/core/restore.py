@@ -1,6 +1,6 @@
 """What the log recovered goes back into its queues, at the start."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from broker.core.messages import Stretch, decode_envelope
@@ -13,9 +13,15 @@ READ_RUNS: Final = 1000
 
 
 def restore_messages(
-    runs: Iterable[RecoveredRun], queues: Mapping[int, ClassicQueue], reading: LogReader, wall_ms: int
+    runs: Iterable[RecoveredRun],
+    queues: Mapping[int, ClassicQueue],
+    reading: LogReader,
+    wall_ms: Callable[[], int],
 ) -> set[int]:
-    """Restore ``runs``, ascending by id, into ``queues``, by id; return the ids of queues that are not there."""
+    """Restore ``runs``, ascending by id, into ``queues``, by id; return the ids of queues that are not there.
+
+    ``wall_ms`` tells the time, which goes on meanwhile: what expires or is delayed must not be late for that.
+    """
     unknown: set[int] = set()
     wanted: list[RecoveredRun] = []
     for run in runs:
@@ -29,7 +35,10 @@ def restore_messages(
 
 
 def _restore_bodies(
-    runs: list[RecoveredRun], queues: Mapping[int, ClassicQueue], reading: LogReader, wall_ms: int
+    runs: list[RecoveredRun],
+    queues: Mapping[int, ClassicQueue],
+    reading: LogReader,
+    wall_ms: Callable[[], int],
 ) -> None:
     """Read the messages of ``runs``, and restore them whole."""
     for run in runs:
@@ -39,7 +48,7 @@ def _restore_bodies(
             ids = ids[found.covered :]
             for read in found.runs:
                 shape, published_ms = decode_envelope(read.envelope, read.pieces[0])
-                age_ms = max(0, wall_ms - published_ms)
+                age_ms = max(0, wall_ms() - published_ms)
                 for queue_id, is_redelivered in run.queues.items():
                     if queue_id in queues:
                         stretch = Stretch(shape, read.ids, read.pieces, is_redelivered)

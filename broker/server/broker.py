@@ -116,7 +116,7 @@ class Broker:
             log.warning("a definition could not be restored", what=what)
         queues = {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.logged_queues()}
         self._queue_ids = count(max(recovery.next_queue_id, *(queue_id + 1 for queue_id in queues), 1))
-        unknown = restore_messages(recovery.messages, queues, self.store.reading, self.clock.wall_ms())
+        unknown = restore_messages(recovery.messages, queues, self.store.reading, self.clock.wall_ms)
         for queue_id in unknown:
             # Its definition went to disk as deleted, and the crash came before the same was in the log.
             self.store.delete_queue(queue_id)
