@@ -30,7 +30,7 @@ class DeliverySink(Protocol):
 class Consumer:
     """One basic.consume. ``credit`` is how many more messages it may hold unacked; UNLIMITED without a limit.
 
-    ``is_waiting`` is the queue's mark that it stands in the line of those with credit.
+    ``is_waiting`` is the queue's mark that it stands in the line of those with credit; ``left_at`` says when it left.
     """
 
     __slots__ = (
@@ -38,6 +38,7 @@ class Consumer:
         "credit",
         "exclusive",
         "is_waiting",
+        "left_at",
         "no_ack",
         "prefetch",
         "priority",
@@ -69,6 +70,7 @@ class Consumer:
         self.arguments = arguments
         self.priority: int = arguments.get("x-priority", 0)
         self.is_waiting = False
+        self.left_at = 0
         self.writer = writer
 
     def limit(self) -> int:

@@ -6,6 +6,7 @@ durability is held until the log says so. Spec: AMQP 0-9-1, 2.2.4 and the channe
 """
 
 from collections import deque
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from pamqp import commands
@@ -318,7 +319,8 @@ class Channel:
         self.reply(commands.Channel.FlowOk(active=True))
 
     def _wake_consumers(self) -> None:
-        for consumer in self.consumers.values():
+        """Let them stand in line again in the order in which they left, so that a pause changes nobody's turn."""
+        for consumer in sorted(self.consumers.values(), key=attrgetter("left_at")):
             consumer.queue.consumer_ready(consumer)
 
     def limit_prefetch(self, count: int) -> None:
@@ -450,9 +452,10 @@ class Channel:
         self.consumers.clear()
         for consumer in consumers:
             consumer.queue.unsubscribe(consumer)
-        for item in self.unacked.take_all():
-            item.queue.requeue(item.stretch)
+        # A queue that goes with its last consumer goes before its messages return: they do not die by its limits.
         for consumer in consumers:
             self._leave(consumer)
+        for item in self.unacked.take_all():
+            item.queue.requeue(item.stretch)
         self._confirms.clear()
         self._routes.clear()

@@ -51,6 +51,10 @@ class Transaction:
                     is_logged, is_refused = is_logged | went_to_log, is_refused | was_refused
             else:
                 is_logged |= channel.enqueue_now(publish, route, shape, pieces)
+            for queue in route.queues:
+                # A waiting consumer gets it before anything else in the transaction happens, as in RabbitMQ.
+                if queue.is_touched:
+                    queue.drain()
         for disposition, deliveries in self._settlements:
             if disposition == "requeue":
                 channel.requeue(deliveries)

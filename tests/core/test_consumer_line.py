@@ -84,3 +84,17 @@ def test_consumers_of_several_channels_share_a_run_in_strict_turn() -> None:
     node.publish(*(b"%d" % n for n in range(10)))
     node.publish(b"x")
     assert tags_in_order(*channels) == "abcabcabcab"
+
+
+def test_consumers_that_paused_stand_in_line_again_as_they_left() -> None:
+    node, channel = Node(), RecordingChannel()
+    queue = node.declare("q")
+    first, second = subscribe(queue, channel, "a"), subscribe(queue, channel, "b")
+    node.publish(b"1")
+    channel.can_deliver = False
+    node.publish(b"2", b"3")
+    channel.can_deliver = True
+    for consumer in sorted((first, second), key=lambda each: each.left_at):
+        queue.consumer_ready(consumer)
+    node.drain()
+    assert tags_in_order(channel) == "aba"

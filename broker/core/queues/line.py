@@ -15,11 +15,12 @@ class ConsumerLine:
     Whoever serves takes from its left, rotates it, and calls ``advance`` when it is empty.
     """
 
-    __slots__ = ("_by_priority", "active", "consumers", "is_single", "waiting")
+    __slots__ = ("_by_priority", "_left_count", "active", "consumers", "is_single", "waiting")
 
     def __init__(self, *, is_single: bool = False) -> None:
         self.consumers: dict[Consumer, None] = {}
         self.is_single = is_single
+        self._left_count = 0
         self.active: Consumer | None = None
         """The single active consumer, where there is to be one."""
         self.waiting: deque[Consumer] = deque()
@@ -67,6 +68,8 @@ class ConsumerLine:
     def leave(self, consumer: Consumer) -> None:
         """Take the consumer at the left out of the line: it can take nothing more."""
         consumer.is_waiting = False
+        self._left_count += 1
+        consumer.left_at = self._left_count
         self.waiting.popleft()
         if not self.waiting:
             self.advance()

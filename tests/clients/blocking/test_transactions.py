@@ -156,3 +156,18 @@ def test_tx_after_confirm_is_refused(channel: Any) -> None:
         channel.tx_select()
     assert closed.value.reply_code == 406
     assert closed.value.reply_text == "PRECONDITION_FAILED - cannot switch from confirm to tx mode"
+
+
+def test_waiting_consumer_gets_what_was_published_before_what_was_requeued(channel: Any, names: Names) -> None:
+    queue = names.queue("tx")
+    bodies: list[bytes] = []
+    channel.queue_declare(queue)
+    channel.basic_publish("", queue, b"old")
+    channel.basic_consume(queue, lambda *delivery: bodies.append(delivery[3]), consumer_tag="c")
+    pump(channel.connection, until=lambda: len(bodies) == 1)
+    channel.tx_select()
+    channel.basic_publish("", queue, b"new")
+    channel.basic_reject(1, requeue=True)
+    channel.tx_commit()
+    pump(channel.connection, until=lambda: len(bodies) == 3)
+    assert bodies == [b"old", b"new", b"old"]
