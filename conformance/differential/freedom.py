@@ -40,7 +40,7 @@ def means_the_same(sides: Sequence[Side], step: Step, tags: Sequence[list[int]])
 def is_left_open(side: Side, step: Step, tags: list[int]) -> bool:
     """Whether brokers differ in what the step does, for a known reason (see ``known.py``)."""
     deliveries = [side.open_deliveries(step.channel)[tag] for tag in tags]
-    if any(delivery.life != side.lives[delivery.queue] for delivery in deliveries):
+    if any(side.is_past(step.channel, delivery) for delivery in deliveries):
         return True
     consumers = {(delivery.queue, delivery.consumer) for delivery in deliveries}
     return step.name != "basic.ack" and len(consumers) > len({queue for queue, _ in consumers})

@@ -24,6 +24,8 @@ NOT_GENERATED: dict[str, str] = {
     "the order of delivery.",
     "settling what came from a queue that was deleted and declared again": "RabbitMQ 3 may settle a message of the new "
     "queue instead; Leveret settles nothing.",
+    "acks of a cancelled consumer whose tag is in use again": "RabbitMQ 3 lets the new consumer hold one message more "
+    "for each; Leveret keeps to its prefetch.",
     "loops of dead letters in which a message dies in three ways": "RabbitMQ 3 turns the older entries of x-death "
     "round at each death, and which of them comes first decides whether the loop ends.",
     "methods and tables that cannot be decoded": "The conformance suite has them one by one.",

@@ -20,7 +20,10 @@ ANSWER_S = 10.0
 
 
 class Delivery(NamedTuple):
-    """A delivery that is not settled: whose it is ("get" for basic.get), what came, and which life of which queue."""
+    """A delivery that is not settled: whose it is ("get" for basic.get), what came, from which queue.
+
+    ``life`` grows when the queue is deleted and when the consumer's tag is used again.
+    """
 
     consumer: str
     what: str
@@ -42,6 +45,7 @@ class Line:
         self.confirms: dict[int, str] | None = None
         self.settled_in_tx: dict[int, Delivery] | None = None
         self.deleted = ""
+        self.lives: Counter[str] = Counter()
         self.queue_of: dict[str, str] = {}
         self.gets: deque[tuple[bool, str]] = deque()
 
@@ -81,6 +85,10 @@ class Side:
         """Whether a publish on a channel in confirm mode has not been answered yet."""
         lines = (line for line in self.lines.values() if line.is_open and line.confirms is not None)
         return any(len(line.confirms or ()) < line.published_count for line in lines)
+
+    def is_past(self, number: int, delivery: Delivery) -> bool:
+        """Whether the queue or the consumer of a delivery is not the same any longer."""
+        return delivery.life != self.lives[delivery.queue] + self.lines[number].lives[delivery.consumer]
 
     # Steps
 
@@ -146,6 +154,7 @@ class Side:
             line.gets.append((fields.get("no_ack", False), step.fields["queue"]))
         elif name == "basic.consume":
             tag = fields.get("consumer_tag", "")
+            line.lives[tag] += 1
             line.no_ack[tag], line.queue_of[tag] = fields.get("no_ack", False), step.fields["queue"]
         elif name in ("basic.ack", "basic.nack") and fields.get("delivery_tag") == 0 and fields.get("multiple"):
             for tag in list(line.open_deliveries):
@@ -301,7 +310,9 @@ class Side:
             queue = line.queue_of.get(consumer, "")
             self._note(f"channel {number} deliveries to {label}", what)
         if not is_settled:
-            line.open_deliveries[method.delivery_tag] = Delivery(label, what, queue, self.lives[queue])
+            line.open_deliveries[method.delivery_tag] = Delivery(
+                label, what, queue, self.lives[queue] + line.lives[consumer]
+            )
 
     def _confirmed(self, number: int, line: Line, method: Method) -> None:
         assert line.confirms is not None
