@@ -27,6 +27,7 @@ from protocol.content import (
     PublishMethod,
     Shape,
     decode_publish,
+    header_facts,
     skim,
 )
 from protocol.errors import FrameError, UnexpectedFrame, frame_excerpt
@@ -36,6 +37,7 @@ ACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x50"
 ACK_OCTETS: Final = 21
 _HEADER_IDS: Final = b"\x00\x3c\x00\x00"
 _ACK: Final = Struct(">QBB")
+_HEADER_END_AND_BODY_HEAD: Final = Struct(">BBHI")
 _LOW_OCTETS: Final = bytes(range(256)) * 257
 _MIDDLE_OCTETS: Final = b"".join(bytes((n,)) * 256 for n in range(256)) + bytes(256)
 CACHED_PUBLISHES: Final = 1024
@@ -252,27 +254,26 @@ class FrameReader:
     def _changing_run(self, known: _KnownPublish, data: bytes, at: int, end: int) -> tuple[PublishRun | None, int]:
         """Cut messages that share the method frame alone, each of one body frame or none."""
         frame, channel = known.frame, known.publish.channel
-        frame_octets, frame_max = len(frame), self.frame_max
+        frame_octets, largest = len(frame), self.frame_max - 8
         pieces: list[bytes] = []
         run_facts: ContentFacts | None = None
-        unpack_header, unpack_head = HEADER_START.unpack_from, FRAME_HEAD.unpack_from
+        unpack_header, unpack_edge = HEADER_START.unpack_from, _HEADER_END_AND_BODY_HEAD.unpack_from
         try:
             while True:
                 header_at = at + frame_octets
-                kind, on, size, class_id, weight, body_octets, _ = unpack_header(data, header_at)
-                body_at = header_at + size + 8
-                stop = body_at + 8 + body_octets if body_octets else body_at
-                if (kind, on, class_id, weight) != (FRAME_HEADER, channel, 60, 0) or size < 14:
+                kind, on, size, class_id, weight, body_octets, flags = unpack_header(data, header_at)
+                if kind != FRAME_HEADER or on != channel or class_id != 60 or weight or not 14 <= size <= largest:
                     break
-                if stop - body_at > frame_max or size + 8 > frame_max:
+                stop = body_at = header_at + size + 8
+                if body_octets:
+                    stop += body_octets + 8
+                    if stop > end or body_octets > largest:
+                        break
+                    if unpack_edge(data, body_at - 1) != (FRAME_END, FRAME_BODY, channel, body_octets):
+                        break
+                if stop > end or data[stop - 1] != FRAME_END:
                     break
-                if stop > end:
-                    break
-                if data[body_at - 1] != FRAME_END or data[stop - 1] != FRAME_END:
-                    break
-                if body_octets and unpack_head(data, body_at) != (FRAME_BODY, channel, body_octets):
-                    break
-                facts = skim(data, header_at + 19, body_at - 1)
+                facts = skim(data, header_at + 21, body_at - 1, flags)
                 if facts is not run_facts:
                     if run_facts is not None:
                         break
@@ -334,7 +335,7 @@ class FrameReader:
             publish.address,
             publish.channel,
             self.frame_max,
-            skim(lead, 19, header_stop),
+            skim(lead, 21, header_stop, int.from_bytes(lead[19:21])),
             lead,
             int.from_bytes(lead[11:19]),
         )
@@ -440,7 +441,7 @@ class FrameReader:
             raise _no_header(f"got one for class {class_id} instead")
         if weight or len(payload) < 14:
             raise _no_header("got non content header frame instead")
-        pending.facts = skim(frame, 19, len(frame) - 1)
+        pending.facts = header_facts(payload)
         pending.body_octets = pending.missing_octets = int.from_bytes(payload[4:12])
         pending.is_dropped = pending.body_octets > self.max_message_octets
         pending.frames.append(frame)
