@@ -186,7 +186,8 @@ class Policies:
                 self._by_kind[kind][key[2]] = _policy_from(kind, key[2], fields_of(key, value))
         for kind in self._by_kind:
             self._rank(kind)
-        self._govern_all()
+        if not self.is_empty:
+            self._govern_all()
 
     def _unknown_keys(self, policy: Policy) -> Collection[str]:
         if MIRRORING.isdisjoint(policy.definition) or self._compat.permits("classic_queue_mirroring"):
