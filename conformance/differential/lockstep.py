@@ -45,6 +45,11 @@ class Outcome:
     skipped_count: int = 0
 
 
+def new_prefix() -> str:
+    """Return what makes the names of one script unique on one broker."""
+    return f"differential-{secrets.token_hex(4)}-"
+
+
 class Pair:
     """Two brokers to be compared, with a control connection to each."""
 
@@ -69,7 +74,7 @@ class Pair:
         """Run the script on both and clean up. Raises OSError or Mismatch when a broker cannot be worked with."""
         # A prefix for each, so that a broker can be compared with itself.
         sides = [
-            Side(address, f"differential-{secrets.token_hex(4)}-", control)
+            Side(address, new_prefix(), control)
             for address, control in zip(self.addresses, self.controls(), strict=True)
         ]
         try:
