@@ -4,12 +4,15 @@ Whoever has found the queues (a channel's publish, a transaction's commit, a dea
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from broker.core.clock import Clock
 from broker.core.exchanges.kept import KeptMessages
 from broker.core.messages import MessageIds, MessageLog, Stretch, encode_envelope
 from broker.core.queues.classic import ClassicQueue
 from protocol.content import Shape
+
+KEPT_ROUTES: Final = 1024
 
 
 class Route:
@@ -36,12 +39,23 @@ class Route:
 class Enqueuer:
     """Appends runs to queues and log. The ids, and with them the order, are the node's."""
 
-    __slots__ = ("clock", "ids", "log")
+    __slots__ = ("_routes", "clock", "ids", "log")
 
     def __init__(self, ids: MessageIds, log: MessageLog, clock: Clock) -> None:
+        self._routes: dict[tuple[ClassicQueue, ...], Route] = {}
         self.clock = clock
         self.ids = ids
         self.log = log
+
+    def route_to(self, queues: list[ClassicQueue], topology_version: int) -> Route:
+        """Return the route to ``queues``: many keys lead to few sets of queues, so routes are kept by those."""
+        key = tuple(queues)
+        route = self._routes.get(key)
+        if route is None or route.topology_version != topology_version:
+            if len(self._routes) >= KEPT_ROUTES:
+                self._routes.clear()
+            route = self._routes[key] = Route(queues, topology_version)
+        return route
 
     def enqueue(self, route: Route, shape: Shape, pieces: list[bytes]) -> bool:
         """Append the messages to the route's queues; True if they went to the log, so that a confirm must wait."""

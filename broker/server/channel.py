@@ -109,7 +109,7 @@ class Channel:
                 self._publish_by_headers(run)
                 return
             queues = vhost.route(exchange, publish.routing_key, None)
-            route = self._cache(publish, Route(queues, vhost.topology_version))
+            route = self._cache(publish, self.broker.enqueuer.route_to(queues, vhost.topology_version))
         self._enqueue(publish, route, shape, pieces)
 
     def _publish_by_headers(self, run: PublishRun) -> None:
@@ -129,7 +129,8 @@ class Channel:
                 addressed.replace_reply_to(self.reply_queue.name)
             self.connection.access.check_topics("write", exchange, addressed.routing_keys)
             queues = vhost.route_message(exchange, addressed)
-            self._enqueue(publish, Route(queues, vhost.topology_version), addressed.shape, addressed.pieces)
+            route = self.broker.enqueuer.route_to(queues, vhost.topology_version)
+            self._enqueue(publish, route, addressed.shape, addressed.pieces)
 
     def _exchange_to_publish(self, publish: PublishMethod) -> Exchange:
         """Raises NotImplementedFault (540) for immediate, AccessRefused (403), NotFound (404)."""
