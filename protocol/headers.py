@@ -9,8 +9,10 @@ from typing import Final
 from protocol.constants import FRAME_END_OCTET
 from protocol.content import FRAME_HEAD, Shape, header_facts
 from protocol.errors import FrameError, SyntaxFault
-from protocol.tables import FieldTable, decode_table, encode_table
+from protocol.tables import FieldTable, decode_table, encode_fields, encode_table
 
+_CONTENT_TYPE: Final = 1 << 15
+_CONTENT_ENCODING: Final = 1 << 14
 _HEADERS: Final = 1 << 13
 _REPLY_TO: Final = 1 << 9
 _EXPIRATION: Final = 1 << 8
@@ -78,20 +80,44 @@ def with_headers(payload: bytes, headers: FieldTable, *, keeps_expiration: bool 
 def with_header(payload: bytes, name: str, value: object) -> bytes:
     """Return a content header frame's payload with one more header, in place of any of that name.
 
-    The other headers keep their octets; they need not even be readable.
+    All else keeps its octets; it need not even be readable.
     """
-    properties = properties_of(payload)
-    fields = properties.get(_HEADERS, b"\x00\x00\x00\x00")[4:]
-    if name.encode() in fields:
-        try:
-            others = decode_table(properties[_HEADERS])
-        except SyntaxFault:
-            others = None
-        if others is not None and others.pop(name, None) is not None:
-            fields = encode_table(others)[4:]
-    fields += encode_table({name: value})[4:]
-    properties[_HEADERS] = len(fields).to_bytes(4) + fields
-    return _assembled(payload, properties)
+    return _with_field(payload, name, encode_fields({name: value}))
+
+
+def content_with_header(content: bytes, name: str, field: bytes) -> bytes:
+    """As ``with_header`` for a message's content, which starts with its header frame.
+
+    ``field`` is name and value as in a table. Hot: streams do this for each message and consumer.
+    """
+    stop = 7 + int.from_bytes(content[3:7])
+    payload = _with_field(content[7:stop], name, field)
+    return b"".join((content[:3], len(payload).to_bytes(4), payload, content[stop:]))
+
+
+def _with_field(payload: bytes, name: str, field: bytes) -> bytes:
+    if name.encode() in payload:
+        payload = _without_header(payload, name)
+    flags = int.from_bytes(payload[12:14])
+    at = 14
+    for flag in (_CONTENT_TYPE, _CONTENT_ENCODING):
+        if flags & flag:
+            at += 1 + payload[at]
+    if flags & _HEADERS:
+        octets = int.from_bytes(payload[at : at + 4])
+        stop = at + 4 + octets
+        size = (octets + len(field)).to_bytes(4)
+        return b"".join((payload[:at], size, payload[at + 4 : stop], field, payload[stop:]))
+    flags |= _HEADERS
+    return b"".join((payload[:12], flags.to_bytes(2), payload[14:at], len(field).to_bytes(4), field, payload[at:]))
+
+
+def _without_header(payload: bytes, name: str) -> bytes:
+    try:
+        headers = decode_headers(payload)
+    except (FrameError, SyntaxFault):
+        return payload
+    return payload if headers.pop(name, None) is None else with_headers(payload, headers)
 
 
 def with_reply_to(payload: bytes, reply_to: str) -> bytes:

@@ -8,10 +8,11 @@ from struct import pack
 from typing import Final
 
 from broker.core.messages import Stretch
-from protocol.content import Shape
-from protocol.headers import with_header, with_header_payload
+from protocol.content import Shape, short_string
+from protocol.headers import content_with_header, with_header, with_header_payload
 
 _NAME: Final = "x-stream-offset"
+_FIELD: Final = short_string(_NAME.encode()) + b"l"
 _SHAPES_MAX: Final = 256
 
 
@@ -27,10 +28,12 @@ class OffsetHeaders:
         """Return the messages with the header x-stream-offset, one of ``offsets`` each."""
         shape = stretch.shape
         if not shape.lead:
-            changed = [
-                _with_offset(shape, piece, offset) for piece, offset in zip(stretch.pieces, offsets, strict=True)
+            # Headers differ from message to message, so the shape says nothing about them and may stay.
+            pieces = [
+                content_with_header(piece, _NAME, _FIELD + offset.to_bytes(8, signed=True))
+                for piece, offset in zip(stretch.pieces, offsets, strict=True)
             ]
-            return Stretch(changed[0][0], stretch.ids, [piece for _, piece in changed])
+            return Stretch(shape, stretch.ids, pieces)
         known = self._known.get(shape)
         if known is None:
             if len(self._known) >= _SHAPES_MAX:
@@ -43,12 +46,6 @@ class OffsetHeaders:
             for at, piece in zip(range(0, len(octets), 8), stretch.pieces, strict=True)
         ]
         return Stretch(counted, stretch.ids, pieces)
-
-
-def _with_offset(shape: Shape, piece: bytes, offset: int) -> tuple[Shape, bytes]:
-    payload = with_header(shape.header_payload(piece), _NAME, offset)
-    counted, pieces = with_header_payload(shape, [piece], payload)
-    return counted, pieces[0]
 
 
 def _template(shape: Shape) -> tuple[Shape, bytes, bytes]:

@@ -6,18 +6,17 @@ RabbitMQ: Quorum Queues, "Poison Message Handling"; Streams, "Consuming".
 
 from broker.core.messages import Stretch
 from protocol.content import Shape
-from protocol.headers import with_header, with_header_payload
+from protocol.headers import content_with_header, with_header, with_header_payload
+from protocol.tables import encode_fields
 
 
 def with_count(shape: Shape, pieces: list[bytes], name: str, value: int) -> tuple[Shape, list[bytes]]:
     """Return shape and pieces with one more header, a number, in each message, in place of one of that name."""
     if shape.lead:
         return with_header_payload(shape, pieces, with_header(shape.header_payload(b""), name, value))
-    changed = [
-        with_header_payload(shape, [piece], with_header(shape.header_payload(piece), name, value)) for piece in pieces
-    ]
-    # Headers differ from message to message, so the shape says nothing about them: one will do for all.
-    return changed[0][0], [changed_pieces[0] for _, changed_pieces in changed]
+    # Headers differ from message to message, so the shape says nothing about them and may stay.
+    field = encode_fields({name: value})
+    return shape, [content_with_header(piece, name, field) for piece in pieces]
 
 
 class ReturnedStretch(Stretch):
