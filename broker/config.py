@@ -98,6 +98,21 @@ class Settings(BaseSettings):
         64 << 20, ge=1 << 16, le=1 << 30, description="Size at which the log begins a new segment, in octets."
     )
 
+    durability: Literal["fsync", "os", "memory"] = Field(
+        "fsync", description="What a confirm waits for: the disk, the operating system, or nothing (for tests)."
+    )
+    disk_free_limit: int = Field(
+        50_000_000, ge=0, le=1 << 60, description="Free disk space below which publishers must wait, in octets."
+    )
+    memory_high_watermark: float = Field(
+        0.6,
+        gt=0,
+        le=1 << 50,
+        allow_inf_nan=False,
+        description="Memory above which publishers must wait: up to 1 a share of the machine's or container's,"
+        " above it octets.",
+    )
+
     @field_validator("*", mode="before")
     @classmethod
     def refuse_truth_values(cls, value: object) -> object:

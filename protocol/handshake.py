@@ -69,6 +69,8 @@ class Offer:
     implementation: str = ""
     """What the server really is, and its version: in keys of their own, "" for nothing."""
     implementation_version: str = ""
+    durability: str = ""
+    """What a confirm of this server says, in a key of its own; "" for nothing."""
 
     def server_properties(self) -> FieldTable:
         return {
@@ -81,6 +83,7 @@ class Offer:
             "version": self.version,
             **({"implementation": self.implementation} if self.implementation else {}),
             **({"implementation_version": self.implementation_version} if self.implementation_version else {}),
+            **({"durability": self.durability} if self.durability else {}),
         }
 
 
@@ -105,7 +108,7 @@ class Credentials:
     """What a mechanism extracts from the client's responses. Not checked yet."""
 
     user: str
-    password: bytes
+    password: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,8 @@ class _State(Enum):
 class Handshake:
     """One connection's handshake, the server's side.
 
-    ``authenticate(user, password)`` says whether the login is right; it is not asked about empty passwords.
+    ``authenticate(user, password)`` says whether the login is right; it is not asked about empty passwords, and asked
+    with None about a user whom ``mechanisms`` has by other means than a password.
     ``has_vhost(vhost)`` and ``may_enter(user, vhost)`` decide connection.open. Each may raise a
     ConnectionException of its own, such as NotAllowed for a limit.
     """
@@ -177,7 +181,7 @@ class Handshake:
         self,
         offer: Offer,
         *,
-        authenticate: Callable[[str, bytes], bool],
+        authenticate: Callable[[str, bytes | None], bool],
         has_vhost: Callable[[str], bool],
         may_enter: Callable[[str, str], bool],
         mechanisms: Mapping[str, Mechanism] = MECHANISMS,
@@ -278,7 +282,7 @@ class Handshake:
             self._state = _State.SECURING
             return encode_method(0, build(Connection.Secure, challenge=outcome.octets))
         self.user = outcome.user
-        if not (outcome.password and self._authenticate(outcome.user, outcome.password)):
+        if outcome.password == b"" or not (self._authenticate(outcome.user, outcome.password)):
             self._refuse_login()
         self._state = _State.TUNING
         offer = self._offer

@@ -138,6 +138,18 @@ class Disk:
         return os.urandom(octets)
 
 
+class UnsyncedDisk(Disk):
+    """The real disk, but nothing waits for it: what was written is the operating system's to keep."""
+
+    __slots__ = ()
+
+    def fdatasync(self, fd: int) -> None:
+        """Promise nothing."""
+
+    def dirsync(self, directory: Path) -> None:
+        """Promise nothing."""
+
+
 def _write_some(fd: int, buffers: list[bytes]) -> None:
     if not hasattr(os, "writev"):  # pragma: no cover
         buffers = [b"".join(buffers)]

@@ -78,10 +78,11 @@ class Broker:
         self.touched: list[ClassicQueue] = []
         self.confirming: list[Channel] = []
         self.unwritten: list[Connection] = []
+        messages = UnloggedMessages(store) if settings.durability == "memory" else store
         self.queue_context = QueueContext(
-            store, clock, self.touched, self._dead_letter, self._expire_queue, store.define
+            messages, clock, self.touched, self._dead_letter, self._expire_queue, store.define
         )
-        self.enqueuer = Enqueuer(MessageIds(store.recovery.next_message_id), store, clock)
+        self.enqueuer = Enqueuer(MessageIds(store.recovery.next_message_id), messages, clock)
         self.dead_letters = DeadLetters(self.vhosts, self.enqueuer, clock)
         republisher = Republisher(self.vhosts, self.enqueuer)
         self.exchange_context = ExchangeContext(self.queue_context, republisher.republish, republisher.enqueue)
@@ -102,6 +103,7 @@ class Broker:
             frame_max=settings.frame_max,
             frame_max_least=min(self.compat.profile.frame_max_least, settings.frame_max),
             heartbeat_s=settings.heartbeat_s,
+            durability=settings.durability,
         )
 
     # Life
@@ -225,7 +227,7 @@ class Broker:
 
     def must_pause(self) -> bool:
         """Say whether publishers must wait for the disk."""
-        return self.store.unwritten_octets > UNWRITTEN_HIGH_OCTETS
+        return self.store.unwritten_octets > min(UNWRITTEN_HIGH_OCTETS, self.store.unwritten_limit_octets)
 
     def pause(self, connection: "Connection") -> None:
         """Read ``connection`` again only when the log has caught up."""
@@ -236,7 +238,7 @@ class Broker:
 
     def _resume_paused(self, ticket: int) -> None:
         """A batch is on disk: read publishers again, unless too much waits still."""
-        if self.store.unwritten_octets > UNWRITTEN_LOW_OCTETS:
+        if self.store.unwritten_octets > min(UNWRITTEN_LOW_OCTETS, self.store.unwritten_limit_octets // 2):
             self.store.promise(self._resume_paused)
             return
         paused, self._paused = self._paused, []

@@ -23,13 +23,17 @@ from broker.server import listener, logs
 from broker.server.broker import Broker
 from broker.server.clock import Clock
 from broker.server.connection import Connection
-from protocol.errors import ConnectionForced
+from broker.server.resources import ResourceWatch
+from broker.server.unlogged import LEVELS
+from protocol.errors import ConnectionForced, InternalFault
 from storage.errors import StorageError
+from storage.files import Disk, UnsyncedDisk
 from storage.store import Store
 
 # Errors that end the start; each has one line of text and its own ``exit_code``.
 START_ERRORS: Final = (StorageError, listener.ListenError)
 
+DISK_FAILED_TEXT: Final = "the broker's disk has failed; what is not confirmed may be lost"
 SHUTDOWN_TEXT: Final = "broker forced connection closure with reason 'shutdown'"
 
 # How long clients may take to answer connection.close; the log's last sync still has to fit into 5 s after it.
@@ -59,7 +63,10 @@ def run(settings: Settings) -> int:
         loop=loop_name,
         pid=os.getpid(),
         data_dir=str(settings.data_dir.absolute()),
+        durability=settings.durability,
     )
+    if settings.durability != "fsync":
+        log.warning("not for production", durability=settings.durability, meaning=LEVELS[settings.durability])
     sockets = listener.bind(settings.host, settings.port)
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -78,6 +85,7 @@ class Life:
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop
         self._node: Broker | None = None
+        self._watch: ResourceWatch | None = None
 
     async def live(self) -> int:
         """Start, serve, stop; return the exit code."""
@@ -87,11 +95,15 @@ class Life:
             notify=self.notify,
             segment_octets=self.settings.segment_octets,
             on_failure=self.disk_failed,
+            on_space=self.space_changed,
+            disk=Disk() if self.settings.durability == "fsync" else UnsyncedDisk(),
         )
         try:
             log_recovery(store)
             self._node = node = Broker(self.settings, loop, store, Clock(loop))
             node.restore()
+            self._watch = ResourceWatch(self.settings, node.alarms, node.clock, store)
+            self._watch.start()
             servers = await self.listen(loop, node)
             await self._stopping.wait()
             await drain(node, servers)
@@ -146,7 +158,18 @@ class Life:
         """Stop because nothing can be kept any more; only a restart finds out what is really on the disk."""
         log.error("the log cannot be written, Leveret stops", error=str(error))
         self.exit_code = error.exit_code
+        for connection in list(self._node.connections) if self._node is not None else ():
+            connection.close(InternalFault(DISK_FAILED_TEXT))
         self._stopping.set()
+
+    def space_changed(self, is_short: bool) -> None:
+        """Have publishers wait while the disk is full."""
+        if is_short:
+            log.error("the disk is full: nothing is confirmed until there is room")
+        else:
+            log.warning("the disk has room again")
+        if self._watch is not None:
+            self._watch.look()
 
 
 async def drain(node: Broker, servers: list[asyncio.Server]) -> None:
