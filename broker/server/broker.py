@@ -31,6 +31,7 @@ from broker.server.admission import Admission
 from broker.server.alarms import Alarms, Resource
 from broker.server.clock import Clock
 from broker.server.consumer_timeouts import ConsumerTimeouts
+from broker.server.unlogged import UnloggedMessages
 from protocol.handshake import Handshake, Offer
 from storage.store import Store
 
