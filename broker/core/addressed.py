@@ -18,10 +18,11 @@ REPLY_TO: Final = "amq.rabbitmq.reply-to"
 class Addressed(Routable):
     """Messages of one content header, with all routing keys: the publisher's first, then those of CC and BCC.
 
-    BCC is taken out of the header. Raises PreconditionFailed (406) where CC or BCC is no array.
+    BCC is taken out of the header, and kept in ``blind_copies`` (None without one). Raises PreconditionFailed (406)
+    where CC or BCC is no array.
     """
 
-    __slots__ = ()
+    __slots__ = ("blind_copies",)
     headers: FieldTable
     pieces: list[bytes]
     shape: Shape
@@ -33,8 +34,14 @@ class Addressed(Routable):
         self.routing_keys = [routing_key, *carbon_keys(headers, "CC"), *carbon_keys(headers, "BCC")]
         self.shape = shape
         self.pieces = pieces
-        if headers.pop("BCC", None) is not None:
+        self.blind_copies: object = headers.pop("BCC", None)
+        if self.blind_copies is not None:
             self.shape, self.pieces = with_header_payload(shape, pieces, with_headers(payload, headers))
+
+    def put_blind_copies_back(self) -> None:
+        """Have BCC in the header again, for messages that will be routed once more before anybody gets them."""
+        payload = with_headers(self.header_payload(), {**self.headers, "BCC": self.blind_copies})
+        self.shape, self.pieces = with_header_payload(self.shape, self.pieces, payload)
 
     def replace_reply_to(self, name: str) -> None:
         """Name the queue that leads back to the publisher."""

@@ -31,6 +31,11 @@ class Route:
         self.may_be_refused = any(queue.refuses_publishes for queue in queues)
         self.topology_version = topology_version
 
+    def is_routed_again(self) -> bool:
+        """Whether a message gets nowhere but where it waits to be routed once more."""
+        queues = self.queues
+        return bool(queues) and all(isinstance(queue, KeptMessages) and queue.is_routed_again for queue in queues)
+
     def reaches_queue(self) -> bool:
         """Whether a message gets to any queue; those that exchanges keep messages in are none."""
         return not all(isinstance(queue, KeptMessages) for queue in self.queues)

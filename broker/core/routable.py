@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Final
 
 from protocol.content import Shape
 from protocol.tables import FieldTable
+
+_NO_PROPERTIES: Final = bytes(14)
 
 
 class LooksAt(IntEnum):
@@ -41,5 +44,5 @@ class Routable:
         self.pieces = pieces
 
     def header_payload(self) -> bytes:
-        """Return the payload of the content header frame; ``b""`` where it is not known."""
-        return self.shape.header_payload(self.pieces[0]) if self.shape is not None else b""
+        """Return the payload of the content header frame; one without properties where it is not known."""
+        return self.shape.header_payload(self.pieces[0]) if self.shape is not None else _NO_PROPERTIES

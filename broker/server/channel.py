@@ -130,6 +130,8 @@ class Channel:
             self.connection.access.check_topics("write", exchange, addressed.routing_keys)
             queues = vhost.route_message(exchange, addressed)
             route = self.broker.enqueuer.route_to(queues, vhost.topology_version)
+            if addressed.blind_copies is not None and route.is_routed_again():
+                addressed.put_blind_copies_back()
             self._enqueue(publish, route, addressed.shape, addressed.pieces)
 
     def _exchange_to_publish(self, publish: PublishMethod) -> Exchange:

@@ -238,6 +238,25 @@ def test_only_persistent_messages_in_durable_exchanges_are_logged(durable: bool,
     assert node.log.settled == []
 
 
+def test_a_full_queue_refuses_what_is_due() -> None:
+    node, _ = new_node()
+    full = node.declare("full", max_length=2, overflow="reject-publish")
+    node.vhost.bind_queue("full", "x", "f", {}, owner=OWNER)
+    node.send("x", delayed(100, b"1", b"2", b"3", key="f"))
+    node.clock.advance(100)
+    assert bodies_of(full) == [b"1", b"2"]
+
+
+def test_each_of_a_run_goes_its_own_way_where_chance_decides() -> None:
+    node, _ = new_node("x-random")
+    queues = [node.declare(name) for name in ("q1", "q2", "q3")]
+    for queue in queues:
+        node.vhost.bind_queue(queue.name, "x", "", {}, owner=OWNER)
+    node.send("x", delayed(100, *[b"%02d" % number for number in range(90)]))
+    node.clock.advance(100)
+    assert all(queue.message_count > 5 for queue in queues)
+
+
 def test_a_deleted_exchange_takes_along_what_waits() -> None:
     node, queue = new_node()
     pending = pending_of(node)

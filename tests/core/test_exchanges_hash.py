@@ -18,7 +18,7 @@ from broker.core.exchanges.erlang_hash import (
     hash_of_field,
     hash_of_list,
 )
-from broker.core.routable import LooksAt
+from broker.core.routable import LooksAt, Routable
 from broker.core.vhosts import VirtualHost
 from protocol.errors import PreconditionFailed
 from protocol.tables import FieldTable, SignedInt, Timestamp
@@ -191,6 +191,11 @@ def test_a_property_is_hashed_instead_of_the_key(name: str, flag: int, values: l
         assert chosen(vhost, "a", properties={flag: value}) == expected
         assert chosen(vhost, "b", properties={flag: value}) == expected
     assert chosen(vhost, "a") == [f"q{bucket_of(HASH_OF_UNDEFINED, 9)}"]
+
+
+def test_a_property_that_is_not_known_counts_as_absent() -> None:
+    vhost = new_ring("x-consistent-hash", {"q1": "1", "q2": "1"}, {"hash-property": "message_id"})
+    assert names(vhost.route_message(vhost.exchanges["x"], Routable(["k"]))) == chosen(vhost, "k")
 
 
 def test_without_arguments_a_route_may_be_kept() -> None:

@@ -6,7 +6,7 @@ transaction, into the log, before their confirm. RabbitMQ has such exchanges as 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
@@ -37,6 +37,8 @@ class KeptMessages(ClassicQueue):
     """
 
     __slots__ = ()
+    is_routed_again: ClassVar[bool] = False
+    """Whether the messages will go through their exchange once more."""
 
     def __init__(self, exchange: str, vhost_name: str, queue_id: int, durable: bool, context: QueueContext) -> None:
         super().__init__(

@@ -51,6 +51,7 @@ class DelayedMessages(KeptMessages):
     """
 
     __slots__ = ("_heap", "_release", "_timer", "_timer_ms")
+    is_routed_again = True
 
     def __init__(
         self,

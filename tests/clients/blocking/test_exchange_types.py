@@ -57,6 +57,21 @@ def test_delayed_messages_obey_their_transaction(channel: Any, names: Names) -> 
     assert channel.basic_get(queue, auto_ack=True)[2] == b"done"
 
 
+def test_delayed_blind_copies_stay_blind(channel: Any, names: Names) -> None:
+    exchange, queues = names.exchange("delayed"), [names.queue(label) for label in ("to", "copy", "blind")]
+    channel.exchange_declare(exchange, "x-delayed-message", arguments={"x-delayed-type": "direct"})
+    for queue in queues:
+        channel.queue_declare(queue)
+        channel.queue_bind(queue, exchange, queue)
+    to, copy, blind = queues
+    headers = {"x-delay": 30, "CC": [copy], "BCC": [blind]}
+    channel.basic_publish(exchange, to, b"body", pika.BasicProperties(headers=headers))
+    for queue in queues:
+        wait_ready(channel, queue, 1)
+        _, properties, body = channel.basic_get(queue, auto_ack=True)
+        assert (body, properties.headers) == (b"body", {"x-delay": -30, "CC": [copy]})
+
+
 def test_a_run_of_messages_is_spread_by_chance(channel: Any, names: Names) -> None:
     exchange, queues = names.exchange("random"), [names.queue() for _ in range(3)]
     channel.exchange_declare(exchange, "x-random")
