@@ -255,7 +255,8 @@ def test_an_alternate_exchange_by_argument_beats_the_policy() -> None:
     assert vhost.exchanges[""].alternate is None
 
 
-def test_a_full_queue_refuses_by_policy() -> None:
+def test_a_full_queue_refuses_by_policy_and_keeps_what_it_has() -> None:
+    """RabbitMQ applies the limit before it learns that it is to refuse, and so drops the surplus; we lose nothing."""
     vhost = new_vhost()
     queue = declare(vhost, "q")
     queue.publish(stretch_of(1, 5))
