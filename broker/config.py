@@ -78,6 +78,19 @@ class Settings(BaseSettings):
         ("guest",), description="Users admitted only from the broker's own machine."
     )
 
+    tls_port: int = Field(5671, ge=0, le=65535, description="TCP port for TLS, if there is a certificate; 0 as `port`.")
+    tls_certificate: Path | None = Field(None, description="PEM file with the certificate, and those between.")
+    tls_key: Path | None = Field(None, description="PEM file with its key; none if it is in the same file.")
+    tls_key_pass: Annotated[str, Mark.SECRET] = Field("", repr=False, description="Password of that file.")
+    tls_ca: Path | None = Field(None, description="PEM file with the authorities of clients' certificates.")
+    tls_clients: Literal["ignore", "ask", "require"] = Field(
+        "ignore", description="What becomes of their certificates."
+    )
+    tls_least_version: Literal["1.2", "1.3"] = Field("1.2", description="Oldest version of TLS spoken.")
+    tls_login: Literal["common_name", "distinguished_name"] = Field(
+        "common_name", description="What in a client's certificate is its user, for EXTERNAL."
+    )
+
     compat: Literal["3", "4.0", "4.3"] = Field("3", description="RabbitMQ's version whose refusals hold.")
     product: str = Field("RabbitMQ", min_length=1, description="Product that clients are told.")
     product_version: str = Field("", description="Its version that clients are told; none is `compat`'s.")

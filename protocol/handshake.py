@@ -105,7 +105,10 @@ class Negotiated:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a mechanism extracts from the client's responses. Not checked yet."""
+    """What a mechanism extracts from the client's responses. Not checked yet.
+
+    ``password`` is None where something else has shown who the client is: its certificate.
+    """
 
     user: str
     password: bytes | None
@@ -138,6 +141,11 @@ def amqplain(response: bytes) -> Credentials:
     if not isinstance(user, str) or not isinstance(password, str | bytes):
         raise ValueError("AMQPLAIN without LOGIN or PASSWORD")
     return Credentials(user, password if isinstance(password, bytes) else password.encode())
+
+
+def external(user: str) -> Mechanism:
+    """EXTERNAL: the client is ``user``, as its certificate says; what it responds is of no account. RFC 4422."""
+    return lambda response: Credentials(user, None)
 
 
 MECHANISMS: Final[Mapping[str, Mechanism]] = {"PLAIN": plain, "AMQPLAIN": amqplain}

@@ -32,7 +32,7 @@ from broker.server.alarms import Alarms, Resource
 from broker.server.clock import Clock
 from broker.server.consumer_timeouts import ConsumerTimeouts
 from broker.server.unlogged import UnloggedMessages
-from protocol.handshake import Handshake, Offer
+from protocol.handshake import MECHANISMS, Handshake, Offer, external
 from storage.store import Store
 
 log = structlog.get_logger("leveret.broker")
@@ -135,10 +135,15 @@ class Broker:
             compat=self.compat,
         )
 
-    def new_handshake(self, is_local: bool) -> Handshake:
-        """Return the handshake of a new connection, from the broker's own machine or from elsewhere."""
+    def new_handshake(self, is_local: bool, certified_user: str = "") -> Handshake:
+        """Return the handshake of a new connection, from the broker's own machine or from elsewhere.
 
-        def authenticate(user: str, password: bytes) -> bool:
+        ``certified_user`` is whom the client's certificate names, if it has shown one.
+        """
+
+        def authenticate(user: str, password: bytes | None) -> bool:
+            if password is None:
+                return self.admission.is_certificate_login(user, is_local=is_local)
             return self.admission.is_login(user, password, is_local=is_local)
 
         return Handshake(
@@ -146,6 +151,7 @@ class Broker:
             authenticate=authenticate,
             has_vhost=self.vhosts.__contains__,
             may_enter=self.admission.may_enter,
+            mechanisms={**MECHANISMS, "EXTERNAL": external(certified_user)} if certified_user else MECHANISMS,
         )
 
     async def wait_until_unconnected(self) -> None:

@@ -20,6 +20,7 @@ from broker.server.channel import Channel
 from broker.server.clock import Timer
 from broker.server.handlers.table import METHOD_HANDLERS
 from broker.server.heartbeat import Heartbeat
+from broker.server.tls import PeerTls, peer_tls
 from protocol.constants import PROTOCOL_HEADER_OCTETS
 from protocol.errors import (
     AmqpError,
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
         self.vhost: VirtualHost
         self.access: Access
         self.peer = ""
+        self.tls: PeerTls | None = None
         self.reason = ""
         self.is_open = False
         self._is_closing = False
@@ -98,7 +100,9 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = f"{peer[0]}:{peer[1]}" if peer else "local socket"
         self.broker.connections.add(self)
-        self._handshake = self.broker.new_handshake(is_local=not peer or _is_loopback(peer[0]))
+        self.tls = peer_tls(transport.get_extra_info("ssl_object"), self.broker.settings.tls_login)
+        certified_user = self.tls.login if self.tls is not None else ""
+        self._handshake = self.broker.new_handshake(not peer or _is_loopback(peer[0]), certified_user)
         self._deadline = self.broker.clock.call_later(
             int(self.broker.settings.handshake_timeout_s * 1000), self._handshake_timed_out
         )

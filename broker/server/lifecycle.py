@@ -11,7 +11,7 @@ import os
 import platform
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final
 
@@ -24,6 +24,7 @@ from broker.server.broker import Broker
 from broker.server.clock import Clock
 from broker.server.connection import Connection
 from broker.server.resources import ResourceWatch
+from broker.server.tls import Certificates, TlsError
 from broker.server.unlogged import LEVELS
 from protocol.errors import ConnectionForced, InternalFault
 from storage.errors import StorageError
@@ -31,7 +32,7 @@ from storage.files import Disk, UnsyncedDisk
 from storage.store import Store
 
 # Errors that end the start; each has one line of text and its own ``exit_code``.
-START_ERRORS: Final = (StorageError, listener.ListenError)
+START_ERRORS: Final = (StorageError, listener.ListenError, TlsError)
 
 DISK_FAILED_TEXT: Final = "the broker's disk has failed; what is not confirmed may be lost"
 SHUTDOWN_TEXT: Final = "broker forced connection closure with reason 'shutdown'"
@@ -49,7 +50,8 @@ def run(settings: Settings) -> int:
     """Run the broker until a signal or a failing disk stops it; return the exit code.
 
     Raises one of START_ERRORS when it cannot start: StorageError when the data directory is in use, unreadable
-    or of another format (nothing has been written then), ListenError when the address cannot be listened on.
+    or of another format (nothing has been written then), ListenError when the address cannot be listened on,
+    TlsError when its certificate cannot be used.
     """
     logs.set_up(settings.log_format, settings.log_level)
     for number in STOP_SIGNALS:
@@ -67,20 +69,32 @@ def run(settings: Settings) -> int:
     )
     if settings.durability != "fsync":
         log.warning("not for production", durability=settings.durability, meaning=LEVELS[settings.durability])
+    certificates = Certificates(settings) if settings.tls_certificate is not None else None
     sockets = listener.bind(settings.host, settings.port)
+    tls_sockets: list[socket.socket] = []
     try:
+        if certificates is not None:
+            tls_sockets = listener.bind(settings.host, settings.tls_port)
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            return runner.run(Life(settings, sockets).live())
+            return runner.run(Life(settings, sockets, certificates, tls_sockets).live())
     finally:
-        listener.close_all(sockets)
+        listener.close_all(sockets + tls_sockets)
 
 
 class Life:
     """One run of the broker, from the opened data directory to the closed one."""
 
-    def __init__(self, settings: Settings, sockets: list[socket.socket]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sockets: list[socket.socket],
+        certificates: Certificates | None = None,
+        tls_sockets: Sequence[socket.socket] = (),
+    ) -> None:
         self.settings = settings
         self.sockets = sockets
+        self.certificates = certificates
+        self.tls_sockets = tls_sockets
         self.exit_code = 0
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop
@@ -119,17 +133,31 @@ class Life:
         gc.enable()
         for number in STOP_SIGNALS:
             catch_signal(loop, number, self.stop)
+        if hasattr(signal, "SIGHUP"):
+            catch_signal(loop, signal.SIGHUP, self.reload)
         try:
             servers = [
                 await loop.create_server(lambda: Connection(node), sock=bound, backlog=listener.BACKLOG)
                 for bound in self.sockets
             ]
+            if self.certificates is not None:
+                servers += [
+                    await loop.create_server(
+                        lambda: Connection(node),
+                        sock=bound,
+                        backlog=listener.BACKLOG,
+                        ssl=self.certificates.context,
+                        ssl_handshake_timeout=self.settings.handshake_timeout_s,
+                    )
+                    for bound in self.tls_sockets
+                ]
         except OSError as error:
             # Binding succeeds beside another process that has bound the port and does not listen yet.
             raise listener.ListenError(self.settings.host, self.settings.port, listener.reason(error)) from None
         logs.announce(
             "Server startup complete",
             port=self.sockets[0].getsockname()[1],
+            **({"tls_port": self.tls_sockets[0].getsockname()[1]} if self.tls_sockets else {}),
             addresses=[listener.shown_address(*bound.getsockname()[:2]) for bound in self.sockets],
         )
         return servers
@@ -153,6 +181,18 @@ class Life:
                 loop.remove_signal_handler(each)
             signal.signal(each, leave_at_once)
         self._stopping.set()
+
+    def reload(self, number: signal.Signals) -> None:
+        """Read what can be renewed while running: certificates. What is wrong with them is logged, and they stay."""
+        if self.certificates is None:
+            log.info("there is nothing to read again", signal=number.name)
+            return
+        try:
+            self.certificates.reload()
+        except TlsError as error:
+            log.error("certificates were not renewed", error=str(error))
+        else:
+            log.info("certificates are renewed")
 
     def disk_failed(self, error: StorageError) -> None:
         """Stop because nothing can be kept any more; only a restart finds out what is really on the disk."""

@@ -29,6 +29,7 @@ from protocol.handshake import (
     Handshake,
     Negotiated,
     Offer,
+    external,
 )
 from protocol.methods import build, decode_method, encode_method
 from protocol.tables import FieldTable, encode_fields
@@ -223,9 +224,9 @@ def test_each_mechanism_logs_in(mechanism: str, response: bytes) -> None:
     [("PLAIN", b"\0u\0\xff\xfe"), ("AMQPLAIN", amqplain(LOGIN="u", PASSWORD=b"\xff\xfe"))],
 )
 def test_a_password_need_not_be_utf8(mechanism: str, response: bytes) -> None:
-    asked: list[tuple[str, bytes]] = []
+    asked: list[tuple[str, bytes | None]] = []
 
-    def authenticate(user: str, password: bytes) -> bool:
+    def authenticate(user: str, password: bytes | None) -> bool:
         asked.append((user, password))
         return True
 
@@ -278,6 +279,26 @@ def test_wrong_credentials_end_in_silence_for_other_clients(properties: FieldTab
     with pytest.raises(ConnectionDropped, match="login of user 'guest' refused"):
         send(handshake, start_ok(b"\0guest\0wrong", properties=properties))
     assert handshake.user == "guest"
+
+
+def test_external_is_who_the_certificate_says_without_a_password() -> None:
+    asked: list[tuple[str, bytes | None]] = []
+
+    def authenticate(user: str, password: bytes | None) -> bool:
+        asked.append((user, password))
+        return True
+
+    handshake = Handshake(
+        OFFER,
+        authenticate=authenticate,
+        has_vhost=lambda vhost: True,
+        may_enter=lambda user, vhost: True,
+        mechanisms={"EXTERNAL": external("client")},
+    )
+    handshake.receive_header(PROTOCOL_HEADER)
+    handshake.receive_method(start_ok(b"whatever", mechanism="EXTERNAL"))
+    assert asked == [("client", None)]
+    assert handshake.user == "client"
 
 
 def test_an_empty_password_is_refused_unasked() -> None:
