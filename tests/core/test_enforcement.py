@@ -4,6 +4,7 @@ import pytest
 
 from broker.core.queues.rules import NO_RULES, QueueRules
 from protocol.content import Shape, address_of, header_facts
+from protocol.headers import decode_headers
 from tests.core.node import Node, bodies_of
 from tests.protocol.octets import short
 
@@ -192,6 +193,17 @@ def test_full_queue_refuses_when_it_is_to_do_so() -> None:
     assert queue.is_full()
     queue.get()
     assert not queue.is_full()
+
+
+def test_message_that_is_too_much_and_may_not_wait_dies_as_too_much() -> None:
+    node = Node()
+    queue = node.declare("q", max_length=0, message_ttl=0, dead_letter_exchange="", dead_letter_routing_key="grave")
+    grave = node.declare("grave")
+    node.publish(b"a")
+    assert queue.message_count == 0
+    taken = grave.get()
+    assert taken is not None
+    assert decode_headers(taken.shape.header_payload(taken.pieces[0]))["x-first-death-reason"] == "maxlen"
 
 
 def test_queue_limited_in_octets_refuses_what_would_be_too_much() -> None:

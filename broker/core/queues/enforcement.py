@@ -110,8 +110,8 @@ class Enforcement:
     def after_drain(self) -> None:
         """Nobody takes more now: let go what must, and wait for the next deadline."""
         self._moment_ms = None
-        self.expire(self._clock.monotonic_ms() + 1)
         self.limit()
+        self.expire(self._clock.monotonic_ms() + 1)
         self._await_head()
 
     def _await_head(self) -> None:
