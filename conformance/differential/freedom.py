@@ -44,3 +44,12 @@ def is_left_open(side: Side, step: Step, tags: list[int]) -> bool:
         return True
     consumers = {(delivery.queue, delivery.consumer) for delivery in deliveries}
     return step.name != "basic.ack" and len(consumers) > len({queue for queue, _ in consumers})
+
+
+def is_race_at_the_end(side: Side, at: int) -> bool:
+    """Whether the end of connection ``at`` lets one of its channels take what another one gives back.
+
+    Then it depends on which channel goes first what is delivered, and so redelivered, or lost.
+    """
+    lines = [line for number, line in side.lines.items() if number // 10 == at and line.is_open]
+    return len(lines) > 1 and any(line.queue_of for line in lines)

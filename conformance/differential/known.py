@@ -28,6 +28,8 @@ NOT_GENERATED: dict[str, str] = {
     "for each; Leveret keeps to its prefetch.",
     "loops of dead letters in which a message dies in three ways": "RabbitMQ 3 turns the older entries of x-death "
     "round at each death, and which of them comes first decides whether the loop ends.",
+    "what follows the end of a connection with consumers on one of several channels": "Its channels go one after the "
+    "other in RabbitMQ, so that one may be given what another one held, even to lose it.",
     "methods and tables that cannot be decoded": "The conformance suite has them one by one.",
     "two sources for one dead-letter queue in one step": "Queues run side by side in RabbitMQ: no order is promised.",
     "several queues under one global prefetch": "Queues race for the credit in RabbitMQ.",
