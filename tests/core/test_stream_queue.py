@@ -372,6 +372,20 @@ def test_messages_that_were_to_go_are_settled_after_a_crash() -> None:
     assert (again.stream.first_offset, again.stream.next_offset) == (queue.stream.first_offset, 7)
 
 
+def test_stream_that_lost_its_first_message_in_a_crash_begins_with_the_next() -> None:
+    node = Node()
+    queue = stream(node)
+    # The definition came to disk, the messages from id 9 on did not; ids are given out again from 1 on.
+    queue.restore_fields({"first_id": 9, "first_offset": 5})
+    publish(node, b"5", b"6")
+    definition = node.journal[("queue", "/", "q")]
+    assert isinstance(definition, dict)
+    assert (definition["first_id"], definition["first_offset"]) == (1, 5)
+    kept = [queue.stream.read(offset, 1) for offset in (5, 6)]
+    again = restored(node, queue, kept)
+    assert (again.stream.first_offset, again.message_count) == (5, 2)
+
+
 # What it refuses
 
 

@@ -88,6 +88,10 @@ class StreamQueue(ClassicQueue):
 
     def publish(self, stretch: Stretch) -> None:
         """Append ``stretch``, which is in the log already; it can be read when the log has it on disk."""
+        if stretch.ids.start < self._first_id:
+            # A crash took the message that it was to begin with, and its id with it: it begins with this one.
+            self._first_id = stretch.ids.start
+            self._define()
         self._append(stretch, self.context.clock.wall_ms())
         log = self.context.log
         if self._unsynced and self._unsynced[-1][0] == log.ticket:
@@ -121,10 +125,13 @@ class StreamQueue(ClassicQueue):
         if not forgotten:
             return
         self._first_id = self.stream.first_id
-        self.context.define(("queue", self.vhost_name, self.name), queue_definition(self))
+        self._define()
         for stretch in forgotten:
             self.message_count -= len(stretch.pieces)
             self.context.log.settle(self.id, stretch.ids)
+
+    def _define(self) -> None:
+        self.context.define(("queue", self.vhost_name, self.name), queue_definition(self))
 
     def _synced(self, ticket: int) -> None:
         """All that was appended up to ``ticket`` is on disk."""
