@@ -36,7 +36,7 @@ class QuorumBacklog(Backlog):
         if self.returns_first:
             self._returned.append(stretch)
         else:
-            self._ready.append(stretch)
+            self.append(stretch)
 
 
 class QuorumQueue(ClassicQueue):
