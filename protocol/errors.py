@@ -7,12 +7,14 @@ The names in the reply texts are RabbitMQ's, since clients match on them.
 Spec: AMQP 0-9-1, 1.2 of the method reference (reply codes) and 4.10 (limits of exceptions).
 """
 
+import re
 from typing import ClassVar
 
 from protocol.constants import SHORTSTR_MAX_OCTETS
 
 _CUT_MARK = b"..."
 _EXCERPT_OCTETS = 16
+_OCTETS = re.compile(r"<<[\d\"].*", re.DOTALL)
 _SHOWN_OCTETS = 128  # at two characters or more an octet, no reply text has room for more
 
 
@@ -49,6 +51,11 @@ def erlang_binary(octets: bytes) -> str:
     """``<<1,2,3>>``: octets as RabbitMQ's ``cannot decode`` texts print them; long ones cut."""
     shown = ",".join(map(str, octets[:_SHOWN_OCTETS]))
     return f"<<{shown}>>" if len(octets) <= _SHOWN_OCTETS else f"<<{shown},{_CUT_MARK.decode()}>>"
+
+
+def without_octets(text: str) -> str:
+    """Return an error's text for the log: what the peer sent, which may be its password, is left out."""
+    return _OCTETS.sub("<<...>>", text)
 
 
 def frame_excerpt(frame_type: int, payload: bytes) -> str:

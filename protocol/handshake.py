@@ -30,6 +30,7 @@ from protocol.errors import (
     SyntaxFault,
     UnexpectedFrame,
     frame_excerpt,
+    without_octets,
 )
 from protocol.methods import build, decode_method, encode_method, ids_of
 from protocol.tables import FieldTable, fields_between
@@ -246,7 +247,7 @@ class Handshake:
             method = decode_method(payload)
         except AmqpError as error:
             if not self.is_authenticated:
-                raise ConnectionDropped(f"during the handshake: {error}") from error
+                raise ConnectionDropped(f"during the handshake: {without_octets(str(error))}") from error
             raise
         return self.receive_method(method)
 
@@ -290,7 +291,7 @@ class Handshake:
             self._state = _State.SECURING
             return encode_method(0, build(Connection.Secure, challenge=outcome.octets))
         self.user = outcome.user
-        if outcome.password == b"" or not (self._authenticate(outcome.user, outcome.password)):
+        if outcome.password == b"" or not self._authenticate(outcome.user, outcome.password):
             self._refuse_login()
         self._state = _State.TUNING
         offer = self._offer

@@ -33,6 +33,7 @@ from protocol.errors import (
     InternalFault,
     LoginRefused,
     NotAllowed,
+    without_octets,
 )
 from protocol.frames import Ack, Event, FrameReader, MethodFrame, OversizeContent, PublishRun
 from protocol.handshake import Handshake
@@ -424,12 +425,12 @@ class Connection(asyncio.Protocol):
             return
         handshake = self._handshake
         if handshake is not None and not (handshake.is_authenticated or isinstance(error, LoginRefused)):
-            self._drop(error.reply_text)
+            self._drop(without_octets(error.reply_text))
             return
-        self.reason = error.reply_text
+        self.reason = without_octets(error.reply_text)
         user = self.user or (handshake.user if handshake is not None else "")
         note = log.info if isinstance(error, ConnectionForced) else log.warning
-        note("connection error", peer=self.peer, user=user, text=error.reply_text)
+        note("connection error", peer=self.peer, user=user, text=self.reason)
         self._leave()
         self._is_closing = True
         self.resume_reading(*self._pauses)
