@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     consumer_timeout_ms: int = Field(
         0, ge=0, le=2**31 - 1, description="Time to settle a delivery in, in milliseconds; 0 is any time."
     )
+    resident_octets: int = Field(
+        128 << 20, ge=1 << 20, le=1 << 40, description="Waiting messages kept in memory, in octets."
+    )
     segment_octets: int = Field(
         64 << 20, ge=1 << 16, le=1 << 30, description="Size at which the log begins a new segment, in octets."
     )

@@ -8,13 +8,15 @@ left then stays in memory.
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from zlib import crc32
 
 from storage.committer import Committer
 from storage.files import Disk
 
 SUFFIX: Final = ".page"
+
+Result = TypeVar("Result")
 
 
 class PageFiles:
@@ -54,10 +56,12 @@ class PageFiles:
 
         self._thread.submit(lambda: self._write(number, encode), written)
 
-    def read(self, number: int, then: Callable[[bytes | None], None]) -> None:
-        """Have ``then(octets)`` called in the loop; None when they cannot be read back as they were."""
+    def read(self, number: int, convert: Callable[[bytes | None], Result], then: Callable[[Result], None]) -> None:
+        """Have ``then(convert(octets))`` called in the loop; ``convert`` in the thread, with None when the page cannot
+        be read back as it was written.
+        """
         checksum = self._sums[number]
-        self._thread.submit(lambda: self._read(number, checksum), then)
+        self._thread.submit(lambda: convert(self._read(number, checksum)), then)
 
     def read_now(self, number: int) -> bytes | None:
         """As ``read``, blocking."""

@@ -7,9 +7,8 @@ positions as they are now.
 
 import struct
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from storage.blocks import Blocks
 from storage.committer import Committer
@@ -25,6 +24,9 @@ WINDOW_OCTETS: Final = 2 << 20
 """Read in one go, if that much is asked for."""
 GAP_OCTETS: Final = 1 << 16
 """What lies between two wanted records and is read along rather than passed over."""
+
+
+Result = TypeVar("Result")
 
 
 class ReadRun(NamedTuple):
@@ -54,20 +56,31 @@ class LogReader:
         self._thread = thread
         self.damage: list[str] = []  # what could not be read back
 
-    def read(self, spans: Sequence[range], limit_octets: int, then: Callable[[Found], None]) -> None:
+    def read(
+        self,
+        spans: Sequence[range],
+        limit_octets: int,
+        convert: Callable[[Found], Result],
+        then: Callable[[Result], None],
+    ) -> None:
         """Read the messages ``spans`` (ranges of ids, step 1, live and on disk), in that order, from the first on.
 
-        ``then(found)`` is called in the loop, when some ``limit_octets`` are read, or all; at least one message then.
+        ``then(convert(found))`` is called in the loop, ``convert`` in the reader's thread, when some ``limit_octets``
+        are read, or all; at least one message then.
         """
         wanted = self._locate(spans)
 
-        def read(found: Found | None) -> None:
-            if found is None:
-                self.read(spans, limit_octets, then)
-            else:
-                then(found)
+        def work() -> tuple[Result] | None:
+            found = self._fetch(wanted, limit_octets)
+            return None if found is None else (convert(found),)
 
-        self._thread.submit(partial(self._fetch, wanted, limit_octets), read)
+        def read(result: tuple[Result] | None) -> None:
+            if result is None:
+                self.read(spans, limit_octets, convert, then)
+            else:
+                then(result[0])
+
+        self._thread.submit(work, read)
 
     def read_now(self, spans: Sequence[range], limit_octets: int) -> Found:
         """As ``read``, at once."""

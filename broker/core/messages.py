@@ -10,6 +10,9 @@ from typing import Protocol
 from protocol.content import ContentFacts, Shape, address_of, header_facts
 
 _ENVELOPE = Struct(">HIqHI")
+_PIECE_OCTETS = 50
+"""What a piece takes beside its octets: the interpreter's head of it, and its place in a list."""
+_STRETCH_OCTETS = 300
 
 
 class MessageLog(Protocol):
@@ -75,6 +78,13 @@ class Stretch:
         if shape.body_octets >= 0:
             return shape.body_octets * len(self.pieces)
         return sum(map(shape.body_octets_of, self.pieces))
+
+    def resident_octets(self) -> int:
+        """Return about what it takes in memory; always the same of one stretch."""
+        pieces = self.pieces
+        if self.shape.body_octets >= 0:
+            return len(pieces) * (len(pieces[0]) + _PIECE_OCTETS) + _STRETCH_OCTETS
+        return sum(map(len, pieces)) + len(pieces) * _PIECE_OCTETS + _STRETCH_OCTETS
 
     def returned(self) -> list["Stretch"]:
         """Return it as redelivered stretches that each hold neighbours in the queue's order."""

@@ -9,7 +9,6 @@ from storage.reading import LogReader
 from storage.recovery import RecoveredRun
 
 READ_OCTETS: Final = 4 << 20
-READ_RUNS: Final = 1000
 
 
 def restore_messages(
@@ -23,33 +22,39 @@ def restore_messages(
     ``wall_ms`` tells the time, which goes on meanwhile: what expires or is delayed must not be late for that.
     """
     unknown: set[int] = set()
-    wanted: list[RecoveredRun] = []
+    residency = next(iter(queues.values())).context.residency if queues else None
     for run in runs:
-        unknown.update(queue_id for queue_id in run.queues if queue_id not in queues)
-        wanted.append(run)
-        if len(wanted) >= READ_RUNS:
-            _restore_bodies(wanted, queues, reading, wall_ms)
-            wanted.clear()
-    _restore_bodies(wanted, queues, reading, wall_ms)
+        bodied: dict[int, bool] = {}
+        for queue_id, redelivered in run.queues.items():
+            queue = queues.get(queue_id)
+            if queue is None:
+                unknown.add(queue_id)
+            elif queue.restores_ids(redelivered):
+                queue.restore_ids(run.ids, redelivered)
+            else:
+                bodied[queue_id] = redelivered
+        if bodied:
+            _restore_bodies(run._replace(queues=bodied), queues, reading, wall_ms)
+        if residency is not None and residency.is_due:
+            residency.relieve()
+    for queue in queues.values():
+        queue.restored()
     return unknown
 
 
 def _restore_bodies(
-    runs: list[RecoveredRun],
-    queues: Mapping[int, ClassicQueue],
-    reading: LogReader,
-    wall_ms: Callable[[], int],
+    run: RecoveredRun, queues: Mapping[int, ClassicQueue], reading: LogReader, wall_ms: Callable[[], int]
 ) -> None:
-    """Read the messages of ``runs``, and restore them whole."""
-    for run in runs:
-        ids = run.ids
-        while ids:
-            found = reading.read_now([ids], READ_OCTETS)
-            ids = ids[found.covered :]
-            for read in found.runs:
-                shape, published_ms = decode_envelope(read.envelope, read.pieces[0])
-                age_ms = max(0, wall_ms() - published_ms)
-                for queue_id, is_redelivered in run.queues.items():
-                    if queue_id in queues:
-                        stretch = Stretch(shape, read.ids, read.pieces, is_redelivered)
-                        queues[queue_id].restore(stretch, age_ms, run.return_counts.get(queue_id, 0))
+    """Read the messages of ``run``, and restore them whole."""
+    ids = run.ids
+    while ids:
+        found = reading.read_now([ids], READ_OCTETS)
+        ids = ids[found.covered :]
+        for read in found.runs:
+            shape, published_ms = decode_envelope(read.envelope, read.pieces[0])
+            age_ms = max(0, wall_ms() - published_ms)
+            for queue_id, redelivered in run.queues.items():
+                queue = queues[queue_id]
+                stretch = Stretch(shape, read.ids, read.pieces, redelivered)
+                queue.restore(stretch, age_ms, run.return_counts.get(queue_id, 0))
+                queue.context.residency.arrived_octets += stretch.resident_octets()

@@ -25,6 +25,7 @@ from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
 from broker.core.queues.types import QUEUE_TYPES
 from broker.core.republish import Republisher
+from broker.core.residency import Residency
 from broker.core.restore import restore_messages
 from broker.core.vhosts import VirtualHost
 from broker.server.admission import Admission
@@ -80,8 +81,15 @@ class Broker:
         self.confirming: list[Channel] = []
         self.unwritten: list[Connection] = []
         messages = UnloggedMessages(store) if settings.durability == "memory" else store
+        self.residency = Residency(store, settings.resident_octets, is_logging=messages is store)
         self.queue_context = QueueContext(
-            messages, clock, self.touched, self._dead_letter, self._expire_queue, store.define
+            messages,
+            clock,
+            self.touched,
+            self._dead_letter,
+            self._expire_queue,
+            store.define,
+            residency=self.residency,
         )
         self.enqueuer = Enqueuer(MessageIds(store.recovery.next_message_id), messages, clock)
         self.dead_letters = DeadLetters(self.vhosts, self.enqueuer, clock)
@@ -200,6 +208,8 @@ class Broker:
             if touched:
                 self.schedule_finish()
         self.store.flush()
+        if self.residency.is_due:
+            self.residency.relieve()
         if self.confirming:
             for channel in self.confirming:
                 channel.send_confirms()

@@ -112,6 +112,7 @@ class Connection(asyncio.Protocol):
         """Handle what was read, then let the broker finish: drain, confirm, write."""
         if self._heartbeat is not None:
             self._heartbeat.has_received = True
+        self.broker.residency.arrived_octets += len(data)
         try:
             if self._handshake is not None and len(self._header) < PROTOCOL_HEADER_OCTETS:
                 data = self._receive_header(data)

@@ -6,8 +6,13 @@ limits or the log.
 
 from bisect import bisect_left
 from collections import deque
+from typing import TYPE_CHECKING
 
 from broker.core.messages import Stretch
+from broker.core.queues.paged import Shelf
+
+if TYPE_CHECKING:
+    from broker.core.queues.classic import ClassicQueue
 
 
 def _first_id(stretch: Stretch) -> int:
@@ -19,23 +24,36 @@ class Backlog:
 
     What was never delivered stands in ``_ready``; what came back stands in ``_returned``, by id. Messages leave from
     the lowest id on, so all that came back is older than all that never left.
+
+    What is too much for memory stands in ``_shelf``, between ``_ready`` and ``_tail``; the head may then have to be
+    fetched first, which ``is_at_hand`` tells. Where there is no shelf, ``_tail`` is ``_ready``.
     """
 
-    __slots__ = ("_ready", "_ready_at", "_returned")
+    __slots__ = ("_ready", "_ready_at", "_returned", "_shelf", "_tail", "resident_octets")
 
     def __init__(self) -> None:
         self._ready: deque[Stretch] = deque()
         self._ready_at = 0
         self._returned: list[Stretch] = []
+        self._tail = self._ready
+        self._shelf: Shelf | None = None
+        self.resident_octets = 0
+        """What can leave memory and is in it, about."""
 
     @property
     def is_empty(self) -> bool:
         """Whether no message is left."""
-        return not self._ready and not self._returned
+        return not self._ready and not self._returned and self._shelf is None
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the next message is in memory; if not, and there is one, it is being fetched."""
+        return bool(self._ready or self._returned)
 
     def append(self, stretch: Stretch) -> None:
         """Add messages with higher ids than all before."""
-        self._ready.append(stretch)
+        self._tail.append(stretch)
+        self.resident_octets += stretch.resident_octets()
 
     def put_back(self, stretch: Stretch) -> None:
         """Add messages that left and came back, in their places."""
@@ -69,19 +87,121 @@ class Backlog:
         if len(stretch.pieces) - at <= limit:
             self._ready.popleft()
             self._ready_at = 0
+            octets = stretch.resident_octets()
+            self.resident_octets -= octets
+            if self._shelf is not None:
+                self._shelf.head_octets -= octets
+                self._shelf.fetch()
             return stretch.part(at, len(stretch.pieces))
         self._ready_at = at + limit
         return stretch.part(at, at + limit)
 
     def stretches(self) -> list[Stretch]:
-        """Return all messages."""
+        """Return all messages that are in memory."""
         ready = list(self._ready)
         if self._ready_at:
             ready[0] = ready[0].part(self._ready_at, len(ready[0].pieces))
+        if self._tail is not self._ready:
+            ready += self._tail
         return self._returned + ready
+
+    def paged_ids(self) -> list[range]:
+        """Return the ids of messages that are in the log, and not in memory."""
+        return [] if self._shelf is None else list(self._shelf.logged_ids())
+
+    def body_octets(self) -> int:
+        """Return the size of all bodies; may have to read them."""
+        octets = sum(stretch.body_octets() for stretch in self.stretches())
+        return octets if self._shelf is None else octets + self._shelf.count_body_octets()
 
     def clear(self) -> None:
         """Forget all messages."""
+        if self._shelf is not None:
+            self._shelf.clear()
+            self._shelf = None
         self._ready.clear()
+        self._tail = self._ready
         self._returned.clear()
         self._ready_at = 0
+        self.resident_octets = 0
+
+    # What leaves memory, and comes back
+
+    def page_out(self, queue: "ClassicQueue", octets: int, head_octets: int) -> int:
+        """Let about ``octets`` leave memory, behind a head of ``head_octets``; return how many did.
+
+        What the log is to give back leaves only once it is on disk.
+        """
+        if self._shelf is None and self.resident_octets <= head_octets:
+            return 0
+        residency, is_logged = queue.context.residency, queue.is_logged
+        assert residency.store is not None
+        durable_id = residency.store.durable_message_id
+        shelf = self._shelf or self._new_shelf(queue, head_octets)
+        tail, paged_octets = self._tail, 0
+        while tail and paged_octets < octets:
+            stretch = tail[0]
+            logged = is_logged(stretch)
+            in_log = logged and residency.is_logging
+            if in_log and stretch.ids[-1] >= durable_id:
+                break
+            tail.popleft()
+            size = stretch.resident_octets()
+            paged_octets += size
+            shelf.put(stretch, size, is_logged=logged, is_in_log=in_log)
+        self.resident_octets -= paged_octets
+        if shelf.sections:
+            shelf.finish_put()
+        else:
+            self._drop_shelf()
+        return paged_octets
+
+    def restore_logged(self, queue: "ClassicQueue", ids: range, redelivered: bool) -> None:
+        """Add messages that the log has, with higher ids than all before. For the start; ``fetch`` follows the last."""
+        shelf = self._shelf
+        if shelf is None:
+            self._tail = deque()
+            shelf = self._shelf = Shelf(queue, self, 0)
+        shelf.body_octets = None
+        shelf.message_count += len(ids)
+        shelf.put_logged(ids, redelivered)
+
+    def fetch(self) -> None:
+        """Have the head read back, if it is not in memory."""
+        if self._shelf is not None:
+            self._shelf.fetch()
+
+    def fetch_now(self) -> None:
+        """Read the head back at once, if it is not in memory. All may be lost, and the queue empty then."""
+        if self._shelf is not None:
+            self._shelf.fetch_now()
+
+    def take_back(self, stretches: list[Stretch], octets: int) -> None:
+        """Messages are in memory again; for the shelf."""
+        self._ready.extend(stretches)
+        self.resident_octets += octets
+        if self._shelf is not None and not self._shelf.sections:
+            self._drop_shelf()
+
+    def _new_shelf(self, queue: "ClassicQueue", head_octets: int) -> Shelf:
+        """Make one behind a head of ``head_octets``."""
+        head: deque[Stretch] = deque()
+        octets = 0
+        while self._ready and octets < head_octets:
+            stretch = self._ready.popleft()
+            octets += stretch.resident_octets()
+            head.append(stretch)
+        self._tail, self._ready = self._ready, head
+        self._shelf = Shelf(queue, self, octets)
+        return self._shelf
+
+    def _drop_shelf(self) -> None:
+        """Nothing is on it."""
+        assert self._shelf is not None
+        self._shelf.clear()
+        self._shelf = None
+        if self._ready:
+            self._ready.extend(self._tail)
+        else:
+            self._ready = self._tail
+        self._tail = self._ready

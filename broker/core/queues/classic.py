@@ -31,6 +31,7 @@ class ClassicQueue:
     """
 
     __slots__ = (
+        "__weakref__",
         "_delivered_upto",
         "_is_delivery_unlogged",
         "arguments",
@@ -83,6 +84,7 @@ class ClassicQueue:
         self._delivered_upto = 0
         self._is_delivery_unlogged = False
         self.set_rules(rules_of(arguments))
+        context.residency.watch(self)
 
     def _new_backlog(self) -> Backlog | PriorityBacklog:
         highest = self.arguments.get("x-max-priority")
@@ -160,6 +162,42 @@ class ClassicQueue:
             self._delivered_upto = max(self._delivered_upto, stretch.ids[-1])
         self.touch()
 
+    def restores_ids(self, redelivered: bool) -> bool:
+        """Whether ``restore_ids`` does for it; else all bodies must be read at the start.
+
+        A priority and a limit of octets are about what is in the messages.
+        """
+        is_plain = type(self.backlog) is Backlog and type(self) is ClassicQueue
+        return is_plain and self.rules.max_length_octets is None and self.context.residency.store is not None
+
+    def restore_ids(self, ids: range, redelivered: bool) -> None:
+        """Append messages that the log gave back at start, without reading them; ``restored`` comes after the last."""
+        assert isinstance(self.backlog, Backlog)
+        self.backlog.restore_logged(self, ids, redelivered)
+        self.message_count += len(ids)
+        if redelivered:
+            self._delivered_upto = max(self._delivered_upto, ids[-1])
+
+    def restored(self) -> None:
+        """All is restored: read the head."""
+        self.backlog.fetch()
+        if self.message_count:
+            self.touch()
+
+    def dated(self, stretch: Stretch, age_ms: int) -> Stretch:
+        """Return ``stretch``, published ``age_ms`` ago and counted already, with the time at which it expires."""
+        if self.enforcement is not None or stretch.shape.facts.expiration is not None:
+            return self._enforce().dated(stretch, age_ms)
+        return stretch
+
+    def lost(self, count: int) -> None:
+        """Forget messages that could not be read back; the store has noted which."""
+        self.message_count -= count
+
+    def is_logged(self, stretch: Stretch) -> bool:
+        """Whether the log is told about these messages of its."""
+        return self.log is not None and (self.keeps_transient or stretch.shape.facts.persistent)
+
     def requeue(self, stretch: Stretch) -> None:
         """Put deliveries back to where they were, marked redelivered."""
         self.unacked_count -= len(stretch.pieces)
@@ -198,6 +236,8 @@ class ClassicQueue:
             if budget <= 0:
                 self.touch()
                 break
+            if not self.backlog.is_at_hand:
+                break  # It is being fetched, and touches the queue when it is there.
             waiting = line.waiting
             consumer = waiting[0]
             limit = consumer.limit()
@@ -222,6 +262,8 @@ class ClassicQueue:
         if self.enforcement is not None:
             self.enforcement.use()
             self.drain()
+        if self.message_count and not self.backlog.is_at_hand:
+            self.backlog.fetch_now()
         if not self.message_count:
             return None
         stretch = self.take(1)
@@ -339,8 +381,10 @@ class ClassicQueue:
         """Drop all ready messages; return how many there were."""
         count = self.message_count
         if self.log is not None:
+            for ids in self.backlog.paged_ids():
+                self.log.settle(self.id, ids)
             for stretch in self.backlog.stretches():
-                if stretch.shape.facts.persistent:
+                if self.is_logged(stretch):
                     self.log.settle(self.id, stretch.ids)
         self._forget_ready()
         return count

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from broker.core.clock import Clock
 from broker.core.definitions import Define
 from broker.core.messages import MessageLog, Stretch
+from broker.core.residency import Residency
 
 if TYPE_CHECKING:
     from broker.core.queues.classic import ClassicQueue
@@ -29,3 +30,5 @@ class QueueContext:
     watch_deliveries: Callable[[int], None] = field(default=lambda timeout_ms: None, kw_only=True)
     """Is told of each consumer timeout, in milliseconds, that a queue gets."""
     define: Define
+    residency: Residency = field(default_factory=Residency, kw_only=True)
+    """How much of the queues may be in memory."""

@@ -56,7 +56,7 @@ class Enforcement:
     def change(self, rules: QueueRules) -> None:
         """Go on with other rules. Messages that are there keep their deadlines; limits hold at once."""
         self.rules = rules
-        self._octets = sum(stretch.body_octets() for stretch in self._queue.backlog.stretches())
+        self._octets = 0 if rules.max_length_octets is None else self._queue.backlog.body_octets()
         if self._unused_timer is not None:
             self._unused_timer.cancel()
             self._unused_timer = None
@@ -75,10 +75,7 @@ class Enforcement:
 
     def admit(self, stretch: Stretch, age_ms: int = 0) -> Stretch:
         """Return ``stretch`` with the time at which it expires: the lower of the queue's limit and its own."""
-        ttl_ms = self.rules.message_ttl_ms
-        expiration = stretch.shape.facts.expiration
-        if expiration is not None and (ttl_ms is None or int(expiration) < ttl_ms):
-            ttl_ms = int(expiration)
+        ttl_ms = self._ttl_ms(stretch)
         if self.rules.max_length_octets is not None:
             self._octets += stretch.body_octets()
         if ttl_ms is None:
@@ -87,6 +84,18 @@ class Enforcement:
         if self._moment_ms is None:
             self._moment_ms = now_ms
         return stretch.expiring(now_ms - age_ms + ttl_ms)
+
+    def dated(self, stretch: Stretch, age_ms: int) -> Stretch:
+        """As ``admit``, for messages that were admitted ``age_ms`` ago."""
+        ttl_ms = self._ttl_ms(stretch)
+        return stretch if ttl_ms is None else stretch.expiring(self._clock.monotonic_ms() - age_ms + ttl_ms)
+
+    def _ttl_ms(self, stretch: Stretch) -> int | None:
+        ttl_ms = self.rules.message_ttl_ms
+        expiration = stretch.shape.facts.expiration
+        if expiration is not None and (ttl_ms is None or int(expiration) < ttl_ms):
+            return int(expiration)
+        return ttl_ms
 
     def moment_ms(self) -> int:
         """Return the time at which the coming drain is to be: that of the first publish since the last one.
@@ -101,7 +110,7 @@ class Enforcement:
         A message may live for 0 ms: it is delivered if somebody waits for it when it comes.
         """
         queue = self._queue
-        while queue.message_count:
+        while queue.message_count and queue.backlog.is_at_hand:
             deadline_ms = queue.backlog.head().deadline_ms
             if deadline_ms is None or deadline_ms >= now_ms:
                 return
@@ -116,7 +125,7 @@ class Enforcement:
 
     def _await_head(self) -> None:
         queue = self._queue
-        deadline_ms = queue.backlog.head().deadline_ms if queue.message_count else None
+        deadline_ms = queue.backlog.head().deadline_ms if queue.backlog.is_at_hand else None
         if deadline_ms is None:
             return
         if self._head_timer is not None:
@@ -145,10 +154,16 @@ class Enforcement:
         rules, queue = self.rules, self._queue
         if rules.max_length is not None and rules.overflow == "drop-head":
             while queue.message_count > rules.max_length:
+                if not queue.backlog.is_at_hand:
+                    queue.backlog.fetch_now()
+                    continue
                 surplus = queue.message_count - rules.max_length
                 self._die(queue.take(min(surplus, queue.backlog.head_count())), "maxlen")
         if rules.max_length_octets is not None and rules.overflow == "drop-head":
             while self._octets > rules.max_length_octets and queue.message_count:
+                if not queue.backlog.is_at_hand:
+                    queue.backlog.fetch_now()
+                    continue
                 self._die(queue.take(1), "maxlen")
 
     def taken(self, stretch: Stretch) -> None:

@@ -3,8 +3,13 @@
 RabbitMQ: Classic Queues Support Priorities.
 """
 
+from typing import TYPE_CHECKING
+
 from broker.core.messages import Stretch
 from broker.core.queues.backlog import Backlog
+
+if TYPE_CHECKING:
+    from broker.core.queues.classic import ClassicQueue
 
 
 class PriorityBacklog:
@@ -20,6 +25,22 @@ class PriorityBacklog:
         self._highest = highest
         self._held = 0
         self._levels: dict[int, Backlog] = {}
+
+    @property
+    def resident_octets(self) -> int:
+        """What can leave memory and is in it, about."""
+        return sum(level.resident_octets for level in self._levels.values())
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the next message is in memory; if not, and there is one, it is being fetched."""
+        while self._held:
+            priority = self._held.bit_length() - 1
+            level = self._levels[priority]
+            if not level.is_empty:
+                return level.is_at_hand
+            self._held &= ~(1 << priority)  # All that was paged of it is lost.
+        return False
 
     def append(self, stretch: Stretch) -> None:
         """Add messages with higher ids than all before."""
@@ -52,8 +73,37 @@ class PriorityBacklog:
             stretch for priority in sorted(self._levels, reverse=True) for stretch in self._levels[priority].stretches()
         ]
 
+    def paged_ids(self) -> list[range]:
+        """Return the ids of messages that are in the log, and not in memory."""
+        return [ids for level in self._levels.values() for ids in level.paged_ids()]
+
+    def body_octets(self) -> int:
+        """Return the size of all bodies; may have to read them."""
+        return sum(level.body_octets() for level in self._levels.values())
+
+    def page_out(self, queue: "ClassicQueue", octets: int, head_octets: int) -> int:
+        """As ``Backlog.page_out``; the lowest priority leaves first."""
+        paged_octets = 0
+        for priority in sorted(self._levels):
+            if paged_octets >= octets:
+                break
+            paged_octets += self._levels[priority].page_out(queue, octets - paged_octets, head_octets)
+        return paged_octets
+
+    def fetch(self) -> None:
+        """Have the heads read back that are not in memory."""
+        for level in self._levels.values():
+            level.fetch()
+
+    def fetch_now(self) -> None:
+        """Read the head back at once, if it is not in memory. All may be lost, and the queue empty then."""
+        while not self.is_at_hand and self._held:
+            self._levels[self._held.bit_length() - 1].fetch_now()
+
     def clear(self) -> None:
         """Forget all messages."""
+        for level in self._levels.values():
+            level.clear()
         self._levels.clear()
         self._held = 0
 

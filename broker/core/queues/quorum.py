@@ -38,6 +38,10 @@ class QuorumBacklog(Backlog):
         else:
             self.append(stretch)
 
+    def put_first(self, stretch: Stretch) -> None:
+        """Add messages that came back before the start, behind others of that kind and before all that did not."""
+        self._returned.append(stretch)
+
 
 class QuorumQueue(ClassicQueue):
     """A queue declared with x-queue-type "quorum". ``delivery_limit`` is None where messages may come back forever."""
@@ -70,14 +74,25 @@ class QuorumQueue(ClassicQueue):
 
     # In
 
+    def restores_ids(self, redelivered: bool) -> bool:
+        """Whether ``restore_ids`` does for it: yes, but for what came back."""
+        return not redelivered and self.rules.max_length_octets is None and self.context.residency.store is not None
+
     def restore(self, stretch: Stretch, age_ms: int, return_count: int = 0) -> None:
         """Append a stretch that the log gave back at start: it came back ``return_count`` times before.
 
         What was delivered and is here again came back by the stop, too.
         """
-        if stretch.redelivered:
-            stretch = ReturnedStretch.of(stretch, return_count or 1)
-        super().restore(stretch, age_ms)
+        if not stretch.redelivered:
+            super().restore(stretch, age_ms)
+            return
+        returned: Stretch = ReturnedStretch.of(stretch, return_count or 1)
+        if self.enforcement is not None or stretch.shape.facts.expiration is not None:
+            returned = self._enforce().admit(returned, age_ms)
+        self.backlog.put_first(returned)
+        self.message_count += len(returned.pieces)
+        self._delivered_upto = max(self._delivered_upto, returned.ids[-1])
+        self.touch()
 
     def requeue(self, stretch: Stretch) -> None:
         """Take deliveries back, counted; those that came back too often die."""
@@ -101,15 +116,6 @@ class QuorumQueue(ClassicQueue):
         self.unacked_count -= len(stretch.pieces)
         if self.log is not None and not self.is_deleted:
             self.log.settle(self.id, stretch.ids)
-
-    def purge(self) -> int:
-        """Drop all ready messages; return how many there were."""
-        count = self.message_count
-        if self.log is not None:
-            for stretch in self.backlog.stretches():
-                self.log.settle(self.id, stretch.ids)
-        self._forget_ready()
-        return count
 
     # Out
 

@@ -1,0 +1,429 @@
+"""The part of a backlog that is not in memory: between its head and its tail, as sections, in order.
+
+What is in the log leaves memory without a word: of it only the ranges of ids are kept. Everything else goes to page
+files. It comes back ahead of the consumers; the queue is touched when it is there.
+"""
+
+import marshal
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from broker.core.messages import Stretch, decode_envelope
+from broker.core.queues.returned import ReturnedStretch
+from protocol.content import Shape
+from protocol.errors import FrameError
+from storage.reading import Found
+
+if TYPE_CHECKING:
+    from broker.core.queues.backlog import Backlog
+    from broker.core.queues.classic import ClassicQueue
+
+FETCH_OCTETS: Final = 2 << 20
+"""Read back in one go."""
+FETCH_SPANS: Final = 1024
+PAGE_OCTETS: Final = 2 << 20
+"""Octets of one page file, about: encoding it holds the interpreter's lock."""
+SHAPES_MAX: Final = 1024
+
+
+class LogSection:
+    """Messages that are in the log: ranges of ids, neighbours merged, all delivered before or none."""
+
+    __slots__ = ("_counts", "_first", "_firsts", "message_count", "redelivered")
+
+    def __init__(self, redelivered: bool) -> None:
+        self.redelivered = redelivered
+        self.message_count = 0
+        self._firsts = array("Q")
+        self._counts = array("Q")
+        self._first = 0
+
+    def append(self, ids: range) -> None:
+        """Add ``ids``, step 1, behind all others."""
+        self.message_count += len(ids)
+        firsts, counts = self._firsts, self._counts
+        if firsts and firsts[-1] + counts[-1] == ids.start:
+            counts[-1] += len(ids)
+        else:
+            firsts.append(ids.start)
+            counts.append(len(ids))
+
+    def spans(self, limit: int | None = None) -> list[range]:
+        """Return its ranges, the first ``limit`` of them."""
+        first = self._first
+        stop = len(self._firsts) if limit is None else first + limit
+        columns = zip(self._firsts[first:stop], self._counts[first:stop], strict=True)
+        return [range(start, start + count) for start, count in columns]
+
+    def drop(self, count: int) -> None:
+        """Forget the first ``count`` messages."""
+        self.message_count -= count
+        while count:
+            here = self._counts[self._first]
+            if here > count:
+                self._firsts[self._first] += count
+                self._counts[self._first] -= count
+                break
+            count -= here
+            self._first += 1
+        if self._first > FETCH_SPANS and 2 * self._first > len(self._firsts):
+            del self._firsts[: self._first], self._counts[: self._first]
+            self._first = 0
+
+
+class PageSection:
+    """Messages that are in a page file, or in ``stretches`` until that is written (or for good if it cannot be)."""
+
+    __slots__ = ("is_gone", "is_kept", "logged", "message_count", "number", "octets", "shapes", "stretches")
+
+    def __init__(self) -> None:
+        self.stretches: list[Stretch] = []
+        self.shapes: list[Shape] = []
+        self.logged: list[range] = []
+        self.number: int | None = None
+        self.message_count = 0
+        self.octets = 0
+        self.is_kept = False
+        """Whether it could not be written, so that its octets are resident still."""
+        self.is_gone = False
+
+    def append(self, stretch: Stretch, octets: int, is_logged: bool) -> None:
+        """Add messages behind all others; those in the log are to be settled there, too."""
+        self.stretches.append(stretch)
+        self.message_count += len(stretch.pieces)
+        self.octets += octets
+        if is_logged:
+            self.logged.append(stretch.ids)
+
+
+class Loaded(NamedTuple):
+    """Messages read back from the log: of one shape, published at one time (wall, milliseconds) where that matters."""
+
+    shape: Shape
+    published_ms: int
+    ids: range
+    pieces: list[bytes]
+
+
+class Shapes:
+    """Shapes of envelopes seen lately, so that what is read back shares them."""
+
+    __slots__ = ("_fixed",)
+
+    def __init__(self) -> None:
+        self._fixed: dict[bytes, Shape] = {}
+
+    def decode(self, envelope: bytes, piece: bytes) -> tuple[Shape, int]:
+        """As ``decode_envelope``."""
+        shape = self._fixed.get(envelope[8:])
+        if shape is not None:
+            return shape, int.from_bytes(envelope[:8])
+        shape, published_ms = decode_envelope(envelope, piece)
+        shape.envelope = envelope[8:]
+        if shape.lead:
+            if len(self._fixed) >= SHAPES_MAX:
+                self._fixed.clear()
+            self._fixed[shape.envelope] = shape
+        return shape, published_ms
+
+
+def load(shapes: Shapes, merges_times: bool, found: Found) -> tuple[int, list[Loaded]]:
+    """Return how many messages ``found`` covers, and those that are there; neighbours of one shape are joined."""
+    loaded: list[Loaded] = []
+    for ids, envelope, pieces in found.runs:
+        try:
+            shape, published_ms = shapes.decode(envelope, pieces[0])
+        except FrameError:
+            continue  # The octets are those that were written, so this cannot be; it counts as lost.
+        if loaded:
+            last = loaded[-1]
+            if (
+                last.shape is shape
+                and last.ids.stop == ids.start
+                and (last.published_ms == published_ms or (merges_times and shape.facts.expiration is None))
+            ):
+                last.pieces.extend(pieces)
+                loaded[-1] = Loaded(shape, last.published_ms, range(last.ids.start, ids.stop), last.pieces)
+                continue
+        loaded.append(Loaded(shape, published_ms, ids, pieces))
+    return found.covered, loaded
+
+
+PagedRun = tuple[int, int, bool, int | None, int, list[bytes]]
+
+
+def encode_page(stretches: list[Stretch], shapes: list[Shape]) -> bytes:
+    """Return a page's octets; ``shapes``, which stay in memory, is filled. Neighbours of one shape are joined.
+
+    Only this process reads them back, so the form is of no matter.
+    """
+    places: dict[Shape, int] = {}
+    runs: list[PagedRun] = []
+    last, stop = None, -1
+    for stretch in stretches:
+        return_count = stretch.return_count if isinstance(stretch, ReturnedStretch) else 0
+        plain = stretch.as_published()
+        alike = (plain.shape, stretch.redelivered, stretch.deadline_ms, return_count)
+        if alike == last and stretch.ids.start == stop:
+            runs[-1][5].extend(plain.pieces)
+        else:
+            place = places.setdefault(plain.shape, len(places))
+            if place == len(shapes):
+                shapes.append(plain.shape)
+            runs.append(
+                (
+                    place,
+                    stretch.ids.start,
+                    stretch.redelivered,
+                    stretch.deadline_ms,
+                    return_count,
+                    list(plain.pieces),
+                )
+            )
+        last, stop = alike, stretch.ids.stop
+    return marshal.dumps(runs, 2)
+
+
+def decode_page(shapes: list[Shape], octets: bytes | None) -> list[Stretch]:
+    """Return a page's messages; none if it could not be read back."""
+    if octets is None:
+        return []
+    stretches: list[Stretch] = []
+    runs: list[PagedRun] = marshal.loads(octets)
+    for place, first_id, redelivered, deadline_ms, return_count, pieces in runs:
+        ids = range(first_id, first_id + len(pieces))
+        stretch = Stretch(shapes[place], ids, pieces, redelivered, deadline_ms)
+        stretches.append(ReturnedStretch.of(stretch, return_count) if return_count else stretch)
+    return stretches
+
+
+class Shelf:
+    """What of one backlog is not in memory: ``message_count`` messages in ``sections``.
+
+    ``head_octets`` are those of the backlog's head; when they get few, the next messages are fetched.
+    """
+
+    __slots__ = (
+        "_awaited",
+        "_backlog",
+        "_open",
+        "_queue",
+        "_residency",
+        "_store",
+        "body_octets",
+        "head_octets",
+        "message_count",
+        "sections",
+    )
+
+    def __init__(self, queue: "ClassicQueue", backlog: "Backlog", head_octets: int) -> None:
+        self._residency = queue.context.residency
+        assert self._residency.store is not None
+        self._store = self._residency.store
+        self._queue = queue
+        self._backlog = backlog
+        self._awaited: object = None  # the fetch that is under way
+        self._open: PageSection | None = None
+        self.sections: deque[LogSection | PageSection] = deque()
+        self.head_octets = head_octets
+        self.message_count = 0
+        self.body_octets: int | None = 0
+        """Of all bodies; None where nobody has counted them."""
+        self._residency.shelf_count += 1
+
+    # In
+
+    def put(self, stretch: Stretch, octets: int, *, is_logged: bool, is_in_log: bool) -> None:
+        """Let a stretch leave memory, behind all that did; ``finish_put`` follows the last of several.
+
+        ``is_logged`` says that the log is told when it is settled, ``is_in_log`` that it can be read there.
+        """
+        self.message_count += len(stretch.pieces)
+        if self.body_octets is not None:
+            self.body_octets += stretch.body_octets()
+        page = self._open
+        if page is not None and page.octets >= PAGE_OCTETS:
+            self.finish_put()
+            page = None
+        if page is None:
+            if is_in_log and type(stretch) is Stretch:
+                self.put_logged(stretch.ids, stretch.redelivered)
+                return
+            # What the log cannot give back; what is in the log follows it, rather than stand between small pages.
+            page = self._open = PageSection()
+            self.sections.append(page)
+        page.append(stretch, octets, is_logged)
+
+    def put_logged(self, ids: range, redelivered: bool) -> None:
+        """Add messages that are in the log, counted by the caller."""
+        last = self.sections[-1] if self.sections else None
+        if not isinstance(last, LogSection) or last.redelivered != redelivered:
+            last = LogSection(redelivered)
+            self.sections.append(last)
+        last.append(ids)
+
+    def finish_put(self) -> None:
+        """Have what was put last written."""
+        page, self._open = self._open, None
+        if page is not None:
+            encode = partial(encode_page, page.stretches, page.shapes)
+            self._store.pages.write(encode, page.octets, partial(self._written, page))
+
+    def _written(self, page: PageSection, number: int | None) -> None:
+        if page.is_gone:
+            if number is not None:
+                self._store.pages.drop(number)
+        elif number is None:
+            page.is_kept = True
+            self._backlog.resident_octets += page.octets
+        else:
+            page.number = number
+            page.stretches = []
+
+    # Out
+
+    def fetch(self) -> None:
+        """Have the next messages read back, unless they are under way or the head is long enough."""
+        if self._awaited is not None or not self.sections or self.head_octets >= self._residency.head_octets:
+            return
+        section = self.sections[0]
+        self._awaited = awaited = object()
+        if isinstance(section, LogSection):
+            self._store.reading.read(
+                section.spans(FETCH_SPANS),
+                min(FETCH_OCTETS, self._residency.head_octets),
+                partial(load, self._residency.shapes, self._merges_times()),
+                partial(self._log_read, awaited, section),
+            )
+        elif section.number is None:
+            self._take_page(section, section.stretches)
+        else:
+            decode = partial(decode_page, section.shapes)
+            self._store.pages.read(section.number, decode, partial(self._page_read, awaited, section))
+
+    def fetch_now(self) -> None:
+        """Read the next messages back at once: somebody needs the head and cannot wait. At least one is there then,
+        unless all are lost.
+        """
+        while self.sections and not self._backlog.is_at_hand:
+            section = self.sections[0]
+            self._awaited = None
+            if isinstance(section, LogSection):
+                found = self._store.reading.read_now(
+                    section.spans(FETCH_SPANS), min(FETCH_OCTETS, self._residency.head_octets)
+                )
+                self._take_loaded(section, *load(self._residency.shapes, self._merges_times(), found))
+            elif section.number is None:
+                self._take_page(section, section.stretches)
+            else:
+                octets = self._store.pages.read_now(section.number)
+                self._take_page(section, decode_page(section.shapes, octets))
+
+    def _merges_times(self) -> bool:
+        """Whether it does not matter when a message was published."""
+        enforcement = self._queue.enforcement
+        return enforcement is None or enforcement.rules.message_ttl_ms is None
+
+    def _log_read(self, awaited: object, section: LogSection, read: tuple[int, list[Loaded]]) -> None:
+        if awaited is self._awaited:
+            self._take_loaded(section, *read)
+
+    def _page_read(self, awaited: object, section: PageSection, stretches: list[Stretch]) -> None:
+        if awaited is self._awaited:
+            self._take_page(section, stretches)
+
+    def _take_loaded(self, section: LogSection, covered: int, loaded: list[Loaded]) -> None:
+        section.drop(covered)
+        if not section.message_count:
+            self.sections.popleft()
+        queue = self._queue
+        wall_ms = queue.context.clock.wall_ms()
+        stretches = []
+        for shape, published_ms, ids, pieces in loaded:
+            stretch = Stretch(shape, ids, pieces, section.redelivered)
+            stretches.append(queue.dated(stretch, max(0, wall_ms - published_ms)))
+        self._arrive(covered, stretches)
+
+    def _take_page(self, section: PageSection, stretches: list[Stretch]) -> None:
+        self.sections.popleft()
+        self._forget_page(section)
+        self._arrive(section.message_count, stretches)
+
+    def _forget_page(self, section: PageSection) -> None:
+        section.is_gone = True
+        if section is self._open:
+            self._open = None
+        if section.is_kept:
+            self._backlog.resident_octets -= section.octets
+        if section.number is not None:
+            self._store.pages.drop(section.number)
+
+    def _arrive(self, count: int, stretches: list[Stretch]) -> None:
+        """``count`` messages have left the shelf; those that could be read are here again."""
+        self._awaited = None
+        self.message_count -= count
+        octets = sum(stretch.resident_octets() for stretch in stretches)
+        self.head_octets += octets
+        self._residency.arrived_octets += octets
+        if self.body_octets is not None:
+            self.body_octets -= sum(stretch.body_octets() for stretch in stretches)
+        lost = count - sum(len(stretch.pieces) for stretch in stretches)
+        self._backlog.take_back(stretches, octets)
+        if lost:
+            self._queue.lost(lost)
+        self.fetch()
+        self._queue.touch()
+
+    def clear(self) -> None:
+        """Forget all: its messages are gone, or in memory."""
+        self._awaited = None
+        for section in self.sections:
+            if isinstance(section, PageSection):
+                self._forget_page(section)
+        self.sections.clear()
+        self.message_count = 0
+        self._residency.shelf_count -= 1
+
+    # Of all
+
+    def logged_ids(self) -> Iterator[range]:
+        """Yield the ids of those that are in the log."""
+        for section in self.sections:
+            yield from section.spans() if isinstance(section, LogSection) else section.logged
+
+    def count_body_octets(self) -> int:
+        """Return the size of all bodies; where nobody has counted, all are read for it, which takes its time."""
+        if self.body_octets is None:
+            self.body_octets = sum(stretch.body_octets() for stretch in self._all_now())
+        return self.body_octets
+
+    def _all_now(self) -> Iterator[Stretch]:
+        reading, pages = self._store.reading, self._store.pages
+        for section in self.sections:
+            if isinstance(section, PageSection):
+                if section.number is None:
+                    yield from section.stretches
+                else:
+                    yield from decode_page(section.shapes, pages.read_now(section.number))
+                continue
+            spans = section.spans()
+            while spans:
+                found = reading.read_now(spans, FETCH_OCTETS)
+                for shape, _, ids, pieces in load(self._residency.shapes, True, found)[1]:
+                    yield Stretch(shape, ids, pieces, section.redelivered)
+                spans = _after(spans, found.covered)
+
+
+def _after(spans: list[range], count: int) -> list[range]:
+    """Return what is left of ``spans`` behind their first ``count`` ids."""
+    place = 0
+    while place < len(spans) and count >= len(spans[place]):
+        count -= len(spans[place])
+        place += 1
+    left = spans[place:]
+    if count and left:
+        left[0] = left[0][count:]
+    return left

@@ -1,0 +1,121 @@
+"""How much of all queues may be in memory, and who must page out when it is more.
+
+Looked at only when some megabytes have come since the last look, so that an append costs nothing for it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from weakref import WeakSet
+
+from broker.core.queues.paged import Shapes
+from storage.reading import Found
+
+if TYPE_CHECKING:
+    from broker.core.queues.classic import ClassicQueue
+
+LIMIT_OCTETS: Final = 128 << 20
+LOOK_OCTETS: Final = 4 << 20
+HEAD_OCTETS: Final = 4 << 20
+"""Kept of a queue's head, and read ahead; less where many queues are paged."""
+HEAD_OCTETS_LEAST: Final = 1 << 14
+
+Result = TypeVar("Result")
+
+
+class LogReading(Protocol):
+    """Reads logged messages back; see storage/reading.py."""
+
+    def read(
+        self,
+        spans: Sequence[range],
+        limit_octets: int,
+        convert: Callable[[Found], Result],
+        then: Callable[[Result], None],
+    ) -> None: ...
+
+    def read_now(self, spans: Sequence[range], limit_octets: int) -> Found: ...
+
+
+class Pages(Protocol):
+    """Keeps what is in no log; see storage/pages.py."""
+
+    def write(self, encode: Callable[[], bytes], estimate_octets: int, then: Callable[[int | None], None]) -> None: ...
+
+    def read(self, number: int, convert: Callable[[bytes | None], Result], then: Callable[[Result], None]) -> None: ...
+
+    def read_now(self, number: int) -> bytes | None: ...
+
+    def drop(self, number: int) -> None: ...
+
+
+class PagingStore(Protocol):
+    """Where messages go that leave memory."""
+
+    @property
+    def reading(self) -> LogReading: ...
+
+    @property
+    def pages(self) -> Pages: ...
+
+    @property
+    def durable_message_id(self) -> int: ...
+
+
+class Residency:
+    """Counts what queues keep in memory. Without a store nothing ever leaves it.
+
+    Whoever brings messages in adds their octets to ``arrived_octets``, and calls ``relieve`` once these are above
+    LOOK_OCTETS. ``is_logging`` says that the log keeps what it is given.
+    """
+
+    __slots__ = ("_queues", "arrived_octets", "is_logging", "limit_octets", "shapes", "shelf_count", "store")
+
+    def __init__(
+        self, store: PagingStore | None = None, limit_octets: int = LIMIT_OCTETS, *, is_logging: bool = True
+    ) -> None:
+        self.store = store
+        self.is_logging = is_logging
+        self.limit_octets = limit_octets
+        self.arrived_octets = 0
+        self.shelf_count = 0
+        self.shapes = Shapes()
+        self._queues: WeakSet[ClassicQueue] = WeakSet()
+
+    def watch(self, queue: "ClassicQueue") -> None:
+        """Count ``queue`` from now on, as long as it is there."""
+        self._queues.add(queue)
+
+    @property
+    def resident_octets(self) -> int:
+        """What can leave memory and is in it, about."""
+        return sum(queue.backlog.resident_octets for queue in self._queues)
+
+    @property
+    def head_octets(self) -> int:
+        """How much of its head a paged queue keeps in memory."""
+        share = self.limit_octets // (4 * max(1, self.shelf_count))
+        return max(HEAD_OCTETS_LEAST, min(HEAD_OCTETS, share))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so much has come that it is time to look."""
+        return self.arrived_octets > LOOK_OCTETS
+
+    def relieve(self) -> None:
+        """Have the largest queues page out until all are within the limit."""
+        self.arrived_octets = 0
+        if self.store is None:
+            return
+        sizes = [(queue.backlog.resident_octets, queue) for queue in self._queues if queue.backlog.resident_octets > 0]
+        surplus = sum(size for size, _ in sizes) + LOOK_OCTETS - self.limit_octets
+        if surplus <= 0:
+            return
+        sizes.sort(key=_size, reverse=True)
+        for _, queue in sizes:
+            surplus -= queue.backlog.page_out(queue, surplus, self.head_octets)
+            if surplus <= 0:
+                return
+
+
+def _size(sized: "tuple[int, ClassicQueue]") -> int:
+    return sized[0]
