@@ -7,7 +7,7 @@ the seam behind which a replicated log may stand one day: append, read, drop; a 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from storage.blocks import BatchBlocks
@@ -158,6 +158,14 @@ class SegmentWriter:
         tail.octets = HEADER_OCTETS
 
 
+class Broken(NamedTuple):
+    """Octets ``start`` to ``stop`` of segment ``number`` that are not what was written there."""
+
+    number: int
+    start: int
+    stop: int
+
+
 @dataclass(slots=True)
 class Reading:
     """What was found in a directory of segments."""
@@ -165,6 +173,8 @@ class Reading:
     tail: Tail
     segments: list[int] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)  # the places that damage lies at
+    torn: Broken | None = None  # what is cut off
     octets: int = 0
     next_message_id: int = 1
     next_queue_id: int = 1
@@ -237,6 +247,7 @@ class SegmentReader:
         reading.is_sealed = False
         if header is None:
             self._damaged(f"segment {number}: its header is broken")
+            reading.broken.append(Broken(number, 0, min(HEADER_OCTETS, len(octets))))
             reading.is_sealed = True
         elif not self._is_ours(header, number):
             reading.is_sealed = True
@@ -249,11 +260,14 @@ class SegmentReader:
         self._on_segment(number)
         end = self._read_batches(number, octets, header)
         if end < len(octets):
+            rest = Broken(number, end, len(octets))
             if is_newest:
                 reading.is_torn = True
+                reading.torn = rest
                 reading.dropped_octets += len(octets) - end
             else:
                 self._damaged(f"segment {number}: octets {end}..{len(octets)} at its end are broken")
+                reading.broken.append(rest)
         reading.octets += end
         reading.tail.number = number
         reading.tail.octets = end
@@ -282,6 +296,7 @@ class SegmentReader:
         for batch in scan(octets, self._salt):
             if batch.start != at:
                 self._damaged(f"segment {number}: octets {at}..{batch.start} are broken")
+                reading.broken.append(Broken(number, at, batch.start))
                 reading.is_sealed = True
             at = batch.stop
             if batch.number < reading.tail.batch_number:

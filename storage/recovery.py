@@ -121,6 +121,7 @@ class Recovery:
     clean: bool = False  # closed in order the last time
     dropped_octets: int = 0  # a torn batch at the end, cut off: nothing in it was ever promised
     damage: list[str] = field(default_factory=list)  # what is broken elsewhere: something promised may be missing
+    quarantined: list[str] = field(default_factory=list)  # what of it was copied aside, and where to
     segments: int = 0
     octets: int = 0
     message_count: int = 0

@@ -24,6 +24,7 @@ from storage.files import Disk
 from storage.log import Reading, SegmentReader, SegmentWriter, segment_numbers
 from storage.messages import MessageIndex
 from storage.pages import PageFiles
+from storage.quarantine import Quarantine
 from storage.reading import LogReader
 from storage.records import (
     MIXED,
@@ -553,8 +554,11 @@ class Store:
         if not numbers:
             damage.append("log: there is no segment")
         is_clean = self._compare_mark(reading, damage)
+        quarantine = Quarantine(disk, directory.quarantine)
+        quarantined = quarantine.put_all(directory.log, reading, directory.salt, is_clean)
+        quarantined += quarantine.put_all(directory.definitions, journal_reading, directory.salt, is_clean)
 
-        # Nothing has been written so far; from here on the directory is put in order.
+        # Nothing of what is there has been touched so far; from here on the directory is put in order.
         directory.remove_clean_mark()
         for folder in (directory.log, directory.definitions):
             if not disk.exists(folder):
@@ -575,6 +579,7 @@ class Store:
             clean=is_clean and not damage,
             dropped_octets=reading.dropped_octets + journal_reading.dropped_octets,
             damage=damage,
+            quarantined=quarantined,
             segments=len(reading.segments),
             octets=reading.octets,
             message_count=messages.message_count(),

@@ -244,6 +244,8 @@ def log_recovery(store: Store) -> None:
         log.warning("cut an unfinished batch off the end of the log", octets=recovery.dropped_octets)
     for damage in recovery.damage:
         log.error("the log is damaged, messages may be missing", damage=damage)
+    for what in recovery.quarantined:
+        log.error("damaged octets are not used", what=what)
 
 
 def loop_factory() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:

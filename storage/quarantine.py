@@ -1,0 +1,115 @@
+"""Damaged octets are copied aside before anything can overwrite them, and told by what is left of them.
+
+A copy is a file of its own in ``quarantine/``, named for the place that it was at. Nothing reads it but people.
+"""
+
+import contextlib
+import struct
+from pathlib import Path
+from typing import Final
+
+from storage.errors import UnknownFormat
+from storage.files import Disk
+from storage.log import Broken, Reading, segment_path
+from storage.records import Copied, Defined, Published, QueueDeleted, Settled, decode_records
+from storage.segment import BATCH_HEADER_OCTETS, decode_batch_header
+
+TOLD_MAX: Final = 5  # records of a broken batch that are named
+
+
+class Quarantine:
+    """The directory for what is damaged; made when it is needed first. ``kind`` is the folder that it comes from."""
+
+    __slots__ = ("_disk", "path")
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self._disk = disk
+        self.path = path
+
+    def put_all(self, folder: Path, reading: Reading, salt: bytes, was_closed: bool) -> list[str]:
+        """Copy all aside that is broken in ``folder``, and what is going to be cut off its end if it may have been
+        promised: after an orderly end, or when it is a batch of full length.
+        """
+        places = list(reading.broken)
+        torn = reading.torn
+        if torn is not None and (was_closed or self._is_whole(folder, torn, salt)):
+            places.append(torn)
+        return [self.put(folder, broken, salt) for broken in places]
+
+    def _is_whole(self, folder: Path, torn: Broken, salt: bytes) -> bool:
+        with contextlib.suppress(OSError):
+            batch = decode_batch_header(
+                self._disk.read(segment_path(folder, torn.number)), torn.start, torn.start, salt
+            )
+            return batch is not None and batch.stop <= torn.stop
+        return False
+
+    def put(self, folder: Path, broken: Broken, salt: bytes) -> str:
+        """Copy what is broken aside, durably; return a line for the log that says what it was and where it is now.
+
+        Never raises: what cannot be copied is still named.
+        """
+        try:
+            octets = self._disk.read(segment_path(folder, broken.number))
+        except OSError as error:
+            return f"{folder.name}: segment {broken.number} cannot be read ({error})"
+        told = tell(octets, broken, salt)
+        target = self.path / f"{folder.name}-{broken.number:020d}-{broken.start}-{broken.stop}"
+        what = f"{folder.name}: segment {broken.number}, octets {broken.start}..{broken.stop}: {told}"
+        try:
+            if not self._disk.exists(target):
+                self._copy(octets[broken.start : broken.stop], target)
+        except OSError as error:
+            return f"{what}; not copied aside ({error})"
+        return f"{what}; copied to {target}"
+
+    def names(self) -> list[str]:
+        """What is in quarantine."""
+        with contextlib.suppress(OSError):
+            return self._disk.list(self.path)
+        return []
+
+    def _copy(self, octets: bytes, target: Path) -> None:
+        if not self._disk.exists(self.path):
+            self._disk.mkdir(self.path)
+            self._disk.dirsync(self.path.parent)
+        new_path = target.with_name(target.name + ".new")
+        fd = self._disk.create(new_path)
+        try:
+            self._disk.write(fd, [octets])
+            self._disk.fdatasync(fd)
+        finally:
+            self._disk.close(fd)
+        self._disk.rename(new_path, target)
+        self._disk.dirsync(self.path)
+
+
+def tell(octets: bytes, broken: Broken, salt: bytes) -> str:
+    """What the broken octets seem to be, as far as their own words can be trusted."""
+    batch = decode_batch_header(octets, broken.start, broken.start, salt)
+    if batch is None:
+        return "no batch can be made out"
+    told: list[str] = []
+    with contextlib.suppress(UnknownFormat, struct.error, ValueError, IndexError, OverflowError):
+        for _, _, record in decode_records(octets, broken.start + BATCH_HEADER_OCTETS, min(batch.stop, broken.stop)):
+            told.append(_record_told(record))
+            if len(told) > TOLD_MAX:
+                told[-1] = "..."
+                break
+    return f"batch {batch.number} of {batch.record_count} records, as it seems: {'; '.join(told) or 'unreadable'}"
+
+
+def _record_told(record: object) -> str:
+    if isinstance(record, Published):
+        last = record.first_id + record.message_count - 1
+        queues = ", ".join(map(str, record.queue_ids[:TOLD_MAX]))
+        return f"messages {record.first_id}..{last} of queue ids {queues}"
+    if isinstance(record, Copied):
+        return f"copies of messages from {record.first_id} on"
+    if isinstance(record, Settled):
+        return f"settlements in queue id {record.queue_id}"
+    if isinstance(record, QueueDeleted):
+        return f"the end of queue id {record.queue_id}"
+    if isinstance(record, Defined):
+        return f"definition {record.octets[:60].decode('utf-8', 'replace')}"
+    return "notes on deliveries"
