@@ -34,6 +34,9 @@ class Mark(enum.Enum):
     NOT_IN_FILE = "cannot be given in the TOML file"
 
 
+ANY_PORT: Final = -1
+"""What stands for a free port where 0 stands for none."""
+
 ENVIRONMENT_PREFIX: Final = "LEVERET_"
 
 # Kubernetes gives every pod variables about the services beside it. For a service with the name leveret they
@@ -68,6 +71,13 @@ class Settings(BaseSettings):
     port: int = Field(5672, ge=0, le=65535, description="TCP port; 0 takes a free one and logs which.")
     data_dir: Path = Field(Path("leveret-data"), description="Directory of all data; made if missing.")
     config: Annotated[Path | None, Mark.NOT_IN_FILE] = Field(None, description="TOML file with settings.")
+    node_name: str = Field("", description="Name of the node; none is `rabbit@` and the host's name.")
+    management_port: int = Field(
+        15672, ge=-1, le=65535, description="Port of the HTTP API; 0 or `none` is none, `any` takes a free one."
+    )
+    metrics_port: int = Field(
+        15692, ge=-1, le=65535, description="Port of the metrics for Prometheus; as `management_port`."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people or programs.")
 
@@ -136,6 +146,12 @@ class Settings(BaseSettings):
         if isinstance(value, bool):
             raise ValueError("no setting is true or false")
         return value
+
+    @field_validator("management_port", "metrics_port", mode="before")
+    @classmethod
+    def read_port_words(cls, value: object) -> object:
+        """Read ``none`` as 0, no port, and ``any`` as -1, a free one."""
+        return {"none": 0, "any": ANY_PORT}.get(value, value) if isinstance(value, str) else value
 
     @field_validator("loopback_users", mode="before")
     @classmethod

@@ -36,6 +36,7 @@ class Consumer:
     __slots__ = (
         "arguments",
         "credit",
+        "delivered_count",
         "exclusive",
         "is_waiting",
         "left_at",
@@ -43,6 +44,7 @@ class Consumer:
         "prefetch",
         "priority",
         "queue",
+        "redelivered_count",
         "sink",
         "tag",
         "writer",
@@ -71,6 +73,7 @@ class Consumer:
         self.priority: int = arguments.get("x-priority", 0)
         self.is_waiting = False
         self.left_at = 0
+        self.delivered_count = self.redelivered_count = 0
         self.writer = writer
 
     def limit(self) -> int:

@@ -4,7 +4,7 @@ The move is one batch of the log: published in the new queues and settled in the
 RabbitMQ: Dead Letter Exchanges; where its versions differ, wire behaviour is that of the 3.x line.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from broker.core.addressed import carbon_keys
@@ -22,12 +22,14 @@ from protocol.tables import FieldTable, Timestamp
 class DeadLetters:
     """Publishes what died. A missing exchange, or one that routes nowhere, drops it, as in RabbitMQ."""
 
-    __slots__ = ("_clock", "_enqueuer", "_vhosts")
+    __slots__ = ("_clock", "_enqueuer", "_vhosts", "count")
 
     def __init__(self, vhosts: Mapping[str, VirtualHost], enqueuer: Enqueuer, clock: Clock) -> None:
         self._vhosts = vhosts
         self._enqueuer = enqueuer
         self._clock = clock
+        self.count: Callable[[ClassicQueue, int, str], None] = lambda queue, count, reason: None
+        """Is told of the messages that died in a queue, and why."""
 
     def dead_letter(self, queue: ClassicQueue, stretch: Stretch, reason: str) -> None:
         """Publish the messages of ``stretch``, which died in ``queue``; the caller settles them there."""
@@ -38,6 +40,7 @@ class DeadLetters:
         exchange = vhost.exchanges.get(rules.dead_letter_exchange or "")
         if exchange is None or rules.dead_letter_exchange is None:
             return
+        self.count(queue, len(stretch.pieces), reason)
         stretch = stretch.as_published()
         is_one = stretch.shape.lead and vhost.looks_at(exchange) is not LooksAt.MESSAGE
         groups = [stretch.pieces] if is_one else [[piece] for piece in stretch.pieces]

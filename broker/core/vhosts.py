@@ -74,6 +74,7 @@ class VirtualHost:
         "_next_queue_id",
         "_queue_names",
         "compat",
+        "counts",
         "exchanges",
         "limits",
         "metadata",
@@ -100,6 +101,7 @@ class VirtualHost:
         self.reply_queues: dict[str, ReplyQueue] = {}
         self.exchanges: dict[str, Exchange] = {"": DefaultExchange(name, self.queues, self.reply_queues)}
         self.topology_version = 1
+        self.counts: object = None
         self.compat = compat
         self.limits = NO_LIMITS
         self.metadata: VirtualHostMetadata = NO_METADATA

@@ -6,9 +6,9 @@ on, connections to write. It listens to nothing itself (lifecycle.py) and decode
 
 import asyncio
 import random
-from functools import partial
+from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -21,7 +21,9 @@ from broker.core.enqueue import Enqueuer
 from broker.core.exchanges.kept import ExchangeContext
 from broker.core.messages import MessageIds, Stretch
 from broker.core.names import QueueNames
+from broker.core.parameters import Parameters
 from broker.core.queues.classic import ClassicQueue
+from broker.core.queues.coming import MakeQueue
 from broker.core.queues.context import QueueContext
 from broker.core.queues.types import QUEUE_TYPES
 from broker.core.republish import Republisher
@@ -32,6 +34,7 @@ from broker.server.admission import Admission
 from broker.server.alarms import Alarms, Resource
 from broker.server.clock import Clock
 from broker.server.consumer_timeouts import ConsumerTimeouts
+from broker.server.counters import Counters
 from broker.server.unlogged import UnloggedMessages
 from protocol.handshake import MECHANISMS, Handshake, Offer, external
 from storage.store import Store
@@ -68,6 +71,9 @@ class Broker:
         self.store = store
         self.clock = clock
         self.random = random.SystemRandom() if seed is None else random.Random(seed)
+        self.started_ms = clock.monotonic_ms()
+        self.counters = Counters()
+        self.parameters = Parameters(store.define)
         self.compat = Compat(settings.compat, _log_deprecated)
         self.max_message_octets = settings.max_message_octets
         if "max_message_octets" not in settings.model_fields_set:
@@ -95,6 +101,7 @@ class Broker:
         self.dead_letters = DeadLetters(self.vhosts, self.enqueuer, clock)
         republisher = Republisher(self.vhosts, self.enqueuer)
         self.exchange_context = ExchangeContext(self.queue_context, republisher.republish, republisher.enqueue)
+        self.dead_letters.count = self.counters.died
         clock.after_calls = self.finish_read
         self.alarms = Alarms(self.connections)
         self.consumer_timeouts = ConsumerTimeouts(self.connections, clock, settings.consumer_timeout_ms)
@@ -121,6 +128,7 @@ class Broker:
         """Take over what the store recovered: definitions, then messages into their queues."""
         recovery, settings, control = self.store.recovery, self.settings, self.access_control
         control.restore(recovery.definitions)
+        self.parameters.restore(recovery.definitions)
         if control.is_empty:
             control.make_default(settings.default_vhost, settings.default_user, settings.default_pass)
         for what in control.restore_contents(recovery.definitions):
@@ -135,13 +143,20 @@ class Broker:
     def _make_vhost(self, name: str) -> VirtualHost:
         return VirtualHost(
             name,
-            make_queue={kind: partial(make, context=self.queue_context) for kind, make in QUEUE_TYPES.items()},
+            make_queue={kind: self._counted(make) for kind, make in QUEUE_TYPES.items()},
             next_queue_id=lambda: next(self._queue_ids),
             queue_names=QueueNames(self.random),
             define=self.store.define,
             exchange_context=self.exchange_context,
             compat=self.compat,
         )
+
+    def _counted(self, make: Callable[..., ClassicQueue]) -> MakeQueue:
+        def make_queue(*args: Any, **properties: Any) -> ClassicQueue:
+            self.counters.queues_created += 1
+            return make(*args, **properties, context=self.queue_context)
+
+        return make_queue
 
     def new_handshake(self, is_local: bool, certified_user: str = "") -> Handshake:
         """Return the handshake of a new connection, from the broker's own machine or from elsewhere.
@@ -181,6 +196,7 @@ class Broker:
 
     def _vhost_going(self, vhost: str) -> None:
         self.admission.clear_vhost(vhost)
+        self.parameters.forget_vhost(vhost)
         log.info("virtual host deleted", vhost=vhost)
 
     # What queues ask for

@@ -6,6 +6,7 @@ durability is held until the log says so. Spec: AMQP 0-9-1, 2.2.4 and the channe
 """
 
 from collections import deque
+from collections.abc import Collection
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.reply import ReplyQueue
 from broker.core.routable import LooksAt
 from broker.core.unacked import Delivery, Unacked
+from broker.server.counters import Tally
 from broker.server.transaction import Transaction
 from protocol import delivery
 from protocol.content import PublishMethod, Shape
@@ -47,12 +49,15 @@ class Channel:
         "_next_tag",
         "_published_count",
         "_routes",
+        "_refused_count",
         "_settled_upto",
+        "_tallies",
         "_unsent_confirms",
         "broker",
         "can_deliver",
         "connection",
         "consumers",
+        "counts",
         "global_prefetch",
         "is_closing",
         "is_confirming",
@@ -81,7 +86,10 @@ class Channel:
         self.transaction: Transaction | None = None
         self.reply_queue: ReplyQueue | None = None
         self._next_tag = 1
-        self._routes: dict[PublishMethod, Route] = {}
+        self.counts: object = None
+        self._refused_count = 0
+        self._tallies: dict[tuple[Route, Exchange, bool], Tally] = {}
+        self._routes: dict[PublishMethod, Tally] = {}
         self._held: list[tuple[int, bytes]] = []
         self._awaited_ticket = 0
         self._published_count = 0
@@ -101,16 +109,18 @@ class Channel:
             if facts.has_carbon or facts.reply_to is not None:
                 self._publish_by_headers(run)
                 return
-        route = self._routes.get(publish)
+        tally = self._routes.get(publish)
         vhost = self.connection.vhost
-        if route is None or route.topology_version != vhost.topology_version:
+        if tally is None or tally.route.topology_version != vhost.topology_version:
             exchange = self._exchange_to_publish(publish)
             if vhost.looks_at(exchange) is not LooksAt.KEY:
                 self._publish_by_headers(run)
                 return
             queues = vhost.route(exchange, publish.routing_key, None)
-            route = self._cache(publish, self.broker.enqueuer.route_to(queues, vhost.topology_version))
-        self._enqueue(publish, route, shape, pieces)
+            route = self.broker.enqueuer.route_to(queues, vhost.topology_version)
+            tally = self._cache(publish, self._tally(publish, exchange, route))
+        tally.count += len(pieces)
+        self._enqueue(publish, tally.route, shape, pieces)
 
     def _publish_by_headers(self, run: PublishRun) -> None:
         """Publish messages whose headers matter: each by itself, unless the run has one header and goes one way.
@@ -132,6 +142,7 @@ class Channel:
             route = self.broker.enqueuer.route_to(queues, vhost.topology_version)
             if addressed.blind_copies is not None and route.is_routed_again():
                 addressed.put_blind_copies_back()
+            self._tally(publish, exchange, route).count += len(addressed.pieces)
             self._enqueue(publish, route, addressed.shape, addressed.pieces)
 
     def _exchange_to_publish(self, publish: PublishMethod) -> Exchange:
@@ -144,11 +155,27 @@ class Channel:
         connection.access.check_topics("write", exchange, (publish.routing_key,))
         return exchange
 
-    def _cache(self, publish: PublishMethod, route: Route) -> Route:
+    def _tally(self, publish: PublishMethod, exchange: Exchange, route: Route) -> Tally:
+        key = route, exchange, publish.mandatory
+        tally = self._tallies.get(key)
+        if tally is None:
+            if len(self._tallies) >= CACHED_ROUTES:
+                self.broker.counters.fold_channel(self)
+                self._tallies.clear()
+                self._routes.clear()
+            tally = self._tallies[key] = Tally(*key)
+        return tally
+
+    def _cache(self, publish: PublishMethod, tally: Tally) -> Tally:
         if len(self._routes) >= CACHED_ROUTES:
             self._routes.clear()
-        self._routes[publish] = route
-        return route
+        self._routes[publish] = tally
+        return tally
+
+    @property
+    def tallies(self) -> Collection[Tally]:
+        """What was published since it was counted last, by route."""
+        return self._tallies.values()
 
     def _enqueue(self, publish: PublishMethod, route: Route, shape: Shape, pieces: list[bytes]) -> None:
         if self.transaction is not None:
@@ -172,7 +199,10 @@ class Channel:
             frame_max = self.connection.frame_max
             for piece in pieces:
                 self.send(delivery.returned(shape, piece, self.number, frame_max, *NO_ROUTE))
-        return bool(route.queues) and self.broker.enqueuer.enqueue(route, shape, pieces)
+        if not route.queues:
+            self.broker.counters.note_unroutable(self, publish, pieces)
+            return False
+        return self.broker.enqueuer.enqueue(route, shape, pieces)
 
     def refuse_oversize(self, content: OversizeContent) -> None:
         """Raise PreconditionFailed (406) for a message over the limit. RabbitMQ: max_message_size."""
@@ -203,6 +233,7 @@ class Channel:
         self.send_confirms()
         count = tag - self._settled_upto
         self._settled_upto = tag
+        self._refused_count += count
         self.connection.send(delivery.refuse(self.number, tag, count > 1))
 
     def _confirm_upto(self, tag: int) -> None:
@@ -238,6 +269,16 @@ class Channel:
                 self._confirm_upto(upto)
         if self._held:
             self._release(ticket)
+
+    @property
+    def confirmed_count(self) -> int:
+        """How many publishes were confirmed."""
+        return self._settled_upto - self._refused_count
+
+    @property
+    def unconfirmed_count(self) -> int:
+        """How many publishes have no answer yet."""
+        return self._published_count - self._settled_upto
 
     @property
     def next_tag(self) -> int:
@@ -281,6 +322,9 @@ class Channel:
         """Send the messages of ``stretch`` to ``consumer``'s client, and keep them as unacked if it acks."""
         first_tag, count = self._next_tag, len(stretch.pieces)
         self._next_tag = first_tag + count
+        consumer.delivered_count += count
+        if stretch.redelivered:
+            consumer.redelivered_count += count
         connection = self.connection
         consumer.writer.write(connection.out, stretch.shape, stretch.pieces, first_tag, stretch.redelivered)
         if not consumer.no_ack:
@@ -295,8 +339,10 @@ class Channel:
         """Answer basic.get with a message or get-empty. Ref: basic.get."""
         stretch = queue.get()
         if stretch is None:
+            self.broker.counters.got_nothing(queue, self)
             self.reply(commands.Basic.GetEmpty(cluster_id=""))
             return
+        self.broker.counters.got(queue, self, no_ack=no_ack, redelivered=stretch.redelivered)
         tag = self._next_tag
         self._next_tag += 1
         shape, frame_max = stretch.shape, self.connection.frame_max
@@ -372,6 +418,7 @@ class Channel:
         """Let messages die that were rejected for good."""
         for item in deliveries:
             item.queue.reject(item.stretch)
+            self.broker.counters.gave_back(item.queue, self, len(item.stretch.pieces))
         self._return_credit(deliveries)
 
     def settle(self, deliveries: list[Delivery]) -> None:
@@ -384,6 +431,7 @@ class Channel:
         """Put messages back to where they were in their queues."""
         for item in deliveries:
             item.queue.requeue(item.stretch)
+            self.broker.counters.gave_back(item.queue, self, len(item.stretch.pieces))
         self._return_credit(deliveries)
 
     def _return_credit(self, deliveries: list[Delivery]) -> None:
@@ -421,6 +469,7 @@ class Channel:
             self._leave(consumer)
 
     def _leave(self, consumer: Consumer) -> None:
+        self.broker.counters.fold_consumer(consumer, self)
         queue = consumer.queue
         if isinstance(queue, ReplyQueue):
             self.connection.vhost.remove_reply_queue(queue)
@@ -434,6 +483,7 @@ class Channel:
         """Tell the client that ``consumer``'s queue is gone, if it asked for that. RabbitMQ: Consumer Cancel."""
         if self.consumers.get(consumer.tag) is consumer:
             del self.consumers[consumer.tag]
+            self.broker.counters.fold_consumer(consumer, self)
             if self.connection.has_capability("consumer_cancel_notify"):
                 self.reply(commands.Basic.Cancel(consumer_tag=consumer.tag, nowait=True))
 
@@ -446,6 +496,9 @@ class Channel:
     def close(self) -> None:
         """Leave the channel: consumers go, unacked messages return to their queues, a transaction is undone."""
         self.send_confirms()
+        counters = self.broker.counters
+        counters.fold_channel(self)
+        counters.channels_closed += 1
         self.is_closing = True
         self.can_deliver = False
         if self.transaction is not None:
@@ -460,5 +513,7 @@ class Channel:
             self._leave(consumer)
         for item in self.unacked.take_all():
             item.queue.requeue(item.stretch)
+            counters.gave_back(item.queue, self, len(item.stretch.pieces))
         self._confirms.clear()
         self._routes.clear()
+        self._tallies.clear()

@@ -36,7 +36,7 @@ from protocol.errors import (
     without_octets,
 )
 from protocol.frames import Ack, Event, FrameReader, MethodFrame, OversizeContent, PublishRun
-from protocol.handshake import Handshake
+from protocol.handshake import Handshake, Negotiated
 from protocol.methods import AccessRequest, AccessRequestOk, build, decode_method, encode_method
 
 AnyError = TypeVar("AnyError", bound=AmqpError)
@@ -91,6 +91,11 @@ class Connection(asyncio.Protocol):
         self._heartbeat: Heartbeat | None = None
         self._deadline: Timer | None = None
         self._capabilities: frozenset[str] = frozenset()
+        self.negotiated: Negotiated | None = None
+        self.connected_ms = broker.clock.wall_ms()
+        self.received_octets = self.received_count = 0
+        self.sent_octets = self.sent_count = 0
+        """Octets, and reads and writes, since the connection began."""
 
     # The transport's calls
 
@@ -110,6 +115,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read, then let the broker finish: drain, confirm, write."""
+        self.received_octets += len(data)
+        self.received_count += 1
         if self._heartbeat is not None:
             self._heartbeat.has_received = True
         self.broker.residency.arrived_octets += len(data)
@@ -303,6 +310,7 @@ class Connection(asyncio.Protocol):
             return
         channel = Channel(self, number)
         self.channels[number] = channel
+        self.broker.counters.channels_opened += 1
         self._reader.forget_channel(number)
         channel.reply(build(commands.Channel.OpenOk))
 
@@ -329,6 +337,8 @@ class Connection(asyncio.Protocol):
         self.channel_max = result.channel_max
         self._capabilities = result.capabilities
         self.is_open = True
+        self.negotiated = result
+        self.broker.counters.connections_opened += 1
         self.broker.admission.entered(self)
         if result.heartbeat_s:
             self._heartbeat = Heartbeat(self.broker.clock, result.heartbeat_s, self._send_heartbeat, self._drop)
@@ -347,6 +357,27 @@ class Connection(asyncio.Protocol):
             self._is_closing = True
             self.flush()
             self._transport.close()
+
+    @property
+    def name(self) -> str:
+        """What operators know it by: both ends, ``address:port -> address:port``."""
+        here = self._transport.get_extra_info("sockname")
+        return f"{self.peer} -> {here[0]}:{here[1]}" if isinstance(here, tuple) else f"{self.peer} -> local socket"
+
+    @property
+    def unwritten_octets(self) -> int:
+        """What waits to be sent to the client."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether it is encrypted."""
+        return self._transport.get_extra_info("ssl_object") is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is read from it for now."""
+        return bool(self._pauses)
 
     def has_capability(self, name: str) -> bool:
         """Say whether the client announced ``name`` in its capabilities."""
@@ -382,6 +413,8 @@ class Connection(asyncio.Protocol):
         if not self.out:
             return
         octets = b"".join(self.out)
+        self.sent_octets += len(octets)
+        self.sent_count += 1
         self.out.clear()
         self._out_octets = 0
         if self._heartbeat is not None:
@@ -481,6 +514,7 @@ class Connection(asyncio.Protocol):
         if not self.is_open:
             return
         self.is_open = False
+        self.broker.counters.connections_closed += 1
         self.broker.admission.left(self)
         for channel in self.channels.values():
             if not channel.is_closing:

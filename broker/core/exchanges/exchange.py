@@ -46,6 +46,7 @@ class Exchange(ABC):
         "arguments",
         "auto_delete",
         "bindings",
+        "counts",
         "durable",
         "fed_exchange_count",
         "internal",
@@ -64,6 +65,7 @@ class Exchange(ABC):
         self.alternate: str | None = self.arguments.get(ALTERNATE_EXCHANGE)
         self.bindings: dict[BindingIdentity, Binding] = {}
         self.fed_exchange_count = 0
+        self.counts: object = None
         self.observer: KeptMessages | None = None
 
     def __str__(self) -> str:

@@ -38,6 +38,7 @@ class ClassicQueue:
         "auto_delete",
         "backlog",
         "context",
+        "counts",
         "durable",
         "enforcement",
         "exclusive_owner",
@@ -78,6 +79,7 @@ class ClassicQueue:
         self.is_deleted = False
         self.message_count = 0
         self.unacked_count = 0
+        self.counts: object = None
         self.backlog = self._new_backlog()
         self.line = ConsumerLine(is_single=bool(arguments.get("x-single-active-consumer")))
         self.enforcement: Enforcement | None = None

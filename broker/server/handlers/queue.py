@@ -56,6 +56,8 @@ def queue_declare(channel: Channel, method: commands.Queue.Declare) -> None:
         **properties,
     )
     channel.last_queue = queue.name
+    if not method.passive:
+        channel.broker.counters.queues_declared += 1
     if not method.nowait:
         counts = {"message_count": queue.message_count, "consumer_count": queue.consumer_count}
         _reply(channel, QueueDeclareOk(queue=queue.name, **counts), queue.durable and not method.passive)
