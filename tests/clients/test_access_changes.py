@@ -64,6 +64,41 @@ def test_deleted_vhosts_connections_are_closed_and_its_queues_are_gone(node: Run
     again.close()
 
 
+def test_vhost_in_full_use_is_deleted(node: RunningNode) -> None:
+    node.control(lambda access: access.add_vhost("shop", creator="guest"))
+    here, there, third = node.connect(), node.connect(vhost="shop"), node.connect(vhost="shop")
+    channel = there.channel()
+    channel.confirm_delivery()
+    for kind in ("classic", "quorum", "stream"):
+        channel.queue_declare(kind, durable=True, arguments={"x-queue-type": kind})
+    letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "classic", "x-max-length": 2}
+    channel.queue_declare("limited", durable=True, arguments=letters | {"x-message-ttl": 50, "x-expires": 60_000})
+    channel.queue_declare("mine", exclusive=True)
+    channel.exchange_declare("later", "x-delayed-message", durable=True, arguments={"x-delayed-type": "fanout"})
+    channel.queue_bind("classic", "later")
+    for key in ("classic", "quorum", "stream", "limited", "limited", "limited", "mine"):
+        channel.basic_publish("", key, b"x", pika.BasicProperties(delivery_mode=2))
+    channel.basic_publish("later", "", b"x", pika.BasicProperties(headers={"x-delay": 60_000}, delivery_mode=2))
+    reader = third.channel()
+    reader.basic_qos(prefetch_count=1)
+    for name in ("classic", "quorum", "limited"):
+        reader.basic_consume(name, print)
+    third.process_data_events(0.1)
+    transaction = third.channel()
+    transaction.tx_select()
+    transaction.basic_publish("", "classic", b"x")
+    third.process_data_events(0.1)
+    node.control(lambda access: access.delete_vhost("shop"))
+    assert end_of(there) == end_of(third) == "320 CONNECTION_FORCED - vhost 'shop' is deleted"
+    kept = node.call(lambda broker: ([*broker.vhosts], len(broker.admission.of_vhost("shop"))))
+    assert kept == (["/"], 0)
+    channel = here.channel()
+    channel.queue_declare("h", exclusive=True)
+    channel.basic_publish("", "h", b"x")
+    assert channel.basic_get("h")[2] == b"x"
+    here.close()
+
+
 def test_deletion_outlives_a_restart(tmp_path: Path) -> None:
     with RunningNode(tmp_path / "data") as node:
         node.control(lambda access: access.add_vhost("shop", creator="guest"))

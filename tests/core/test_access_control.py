@@ -19,6 +19,7 @@ from broker.core.access_errors import (
 )
 from broker.core.passwords import hash_password
 from broker.core.permissions import Permission
+from broker.core.policies import Policy
 from broker.core.vhosts import VirtualHost
 from protocol.errors import AccessRefused, PreconditionFailed
 from tests.core.topology import Journal, bind, declare, new_exchange, new_queue, new_vhost, refused
@@ -141,6 +142,8 @@ def test_deleting_a_vhost_takes_all_that_is_in_it(node: Node) -> None:
     bind(vhost, "q", "x")
     bind(vhost, "q", "amq.direct")
     vhost.bind_exchange("amq.fanout", "amq.topic", "k", {})
+    vhost.policies.set(Policy("p", ".*", {"max-length": 1}))
+    vhost.policies.set(Policy("o", ".*", {"max-length": 1}, kind="operator-policy"))
     access.set_vhost_limits("shop", {"max-queues": 1})
     access.set_topic_permission("shop", "guest", "x", write="a", read="b")
     access.delete_vhost("shop")
