@@ -131,6 +131,7 @@ class Broker:
         self.parameters.restore(recovery.definitions)
         if control.is_empty:
             control.make_default(settings.default_vhost, settings.default_user, settings.default_pass)
+            log.info("first start: made user and vhost", user=settings.default_user, vhost=settings.default_vhost)
         for what in control.restore_contents(recovery.definitions):
             log.warning("a definition could not be restored", what=what)
         queues = {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.logged_queues()}
