@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Final
 
-from protocol.tables import encode_table, type_name
+from protocol.tables import FieldTable, encode_table, type_name
 
 _MASK_32: Final = 0xFFFFFFFF
 _MASK_64: Final = 0xFFFFFFFFFFFFFFFF
@@ -49,21 +49,34 @@ def hash_of_field(value: object) -> int:
 
     For types that hardly anyone partitions by (tables, arrays, fractions) it is some other hash of type and value.
     """
-    state = _atom(type_name(value), _mixed_in(2, _TUPLE, 0))
+    return _value(value, _atom(type_name(value), _mixed_in(2, _TUPLE, 0))) & _RESULT_MASK
+
+
+def _value(value: object, state: int) -> int:
     match value:
         case str():
-            state = _binary(value.encode("utf-8", "surrogateescape"), state)
+            return _binary(value.encode("utf-8", "surrogateescape"), state)
         case bytes() | bytearray():
-            state = _binary(bytes(value), state)
+            return _binary(bytes(value), state)
         case bool():
-            state = _atom("true" if value else "false", state)
+            return _atom("true" if value else "false", state)
         case int():
-            state = _integer(value, state)
+            return _integer(value, state)
         case None:
-            state = _atom("undefined", state)
-        case _:
-            state = _binary(encode_table({"": value}), state)
-    return state & _RESULT_MASK
+            return _atom("undefined", state)
+    return _binary(encode_table({"": value}), state)
+
+
+def hash_of_table(table: FieldTable) -> int:
+    """Return ``phash2`` of a field table as RabbitMQ holds it, a list of (key, type, value) by key: all 32 bits.
+
+    RabbitMQ's HTTP API names bindings by it. Within arrays, tables and fractions it is some other hash.
+    """
+    state = 0
+    for key in sorted(table):
+        state = _binary(key.encode("utf-8", "surrogateescape"), _mixed_in(3, _TUPLE, state))
+        state = _value(table[key], _atom(type_name(table[key]), state))
+    return _mixed_in(_NIL_TAG, _NIL, state) & _MASK_32
 
 
 def _undefined() -> int:
