@@ -1,5 +1,6 @@
 """exchange.* and queue.* as the handlers do them: replies, names, no-wait, and what waits for the disk."""
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ from broker.core.consumers import Consumer
 from broker.core.messages import Stretch
 from broker.core.vhosts import VirtualHost
 from broker.server.channel import Channel
+from broker.server.counters import Counters
 from broker.server.handlers.queue import named_queue
 from broker.server.handlers.table import METHOD_HANDLERS
 from protocol.errors import NotFound
@@ -33,6 +35,7 @@ class FakeChannel:
 
     def __init__(self, vhost: VirtualHost) -> None:
         self.connection = FakeConnection(vhost)
+        self.broker = SimpleNamespace(counters=Counters())
         self.last_queue = ""
         self.sent: list[str] = []
         self.replies: list[Frame] = []
