@@ -15,7 +15,7 @@ _OF_VHOST: Final = "parameter"
 
 
 class ParameterKey(NamedTuple):
-    """What a virtual host's parameter is known by; ``component`` is whose it is: ``shovel``, ``federation-upstream``."""
+    """What a virtual host's parameter is known by; ``component`` says whose it is, such as ``shovel``."""
 
     vhost: str
     component: str
