@@ -109,10 +109,12 @@ class Client:
         """Delete, whatever is in it; no error where it does not exist (RabbitMQ's rule)."""
         self.call(wire.QUEUE_DELETE, b"\x00\x00" + wire.encode_shortstr(name) + b"\x00", wire.QUEUE_DELETE_OK)
 
-    def declare_exchange(self, name: str, kind: str) -> None:
-        """Declare a transient exchange."""
+    def declare_exchange(self, name: str, kind: str, *, durable: bool = False) -> None:
+        """Declare."""
         arguments = b"\x00\x00" + wire.encode_shortstr(name) + wire.encode_shortstr(kind)
-        self.call(wire.EXCHANGE_DECLARE, arguments + b"\x00" + wire.encode_table({}), wire.EXCHANGE_DECLARE_OK)
+        self.call(
+            wire.EXCHANGE_DECLARE, arguments + bytes([durable << 1]) + wire.encode_table({}), wire.EXCHANGE_DECLARE_OK
+        )
 
     def delete_exchange(self, name: str) -> None:
         """Delete; no error where it does not exist (RabbitMQ's rule)."""

@@ -16,6 +16,7 @@ from bench import processes
 from bench.board import Board, Phase, RoundAborted
 from bench.client import Address, BrokerRefused, Client
 from bench.consumer import run_consumer
+from bench.meter import DISTURBED_SHARE, FULL_IDLE_SHARE, GENERATOR_BUSY_SHARE
 from bench.producer import run_producer
 from bench.workloads import Workload
 
@@ -23,15 +24,6 @@ LOOK_S = 0.01
 CONNECT_LIMIT_S = 30.0
 STALL_LIMIT_S = 20.0
 """A round fails when nothing has been delivered for so long although something is missing."""
-
-GENERATOR_BUSY_SHARE = 0.85
-"""A generator process busier than this has no time to wait for the broker."""
-
-DISTURBED_SHARE = 0.2
-"""Processors that others may have used before a round counts as disturbed."""
-
-FULL_IDLE_SHARE = 0.1
-"""A machine with fewer idle processors than this is full."""
 
 
 class RoundFailed(Exception):
