@@ -26,6 +26,9 @@ NOT_GENERATED: dict[str, str] = {
     "queue instead; Leveret settles nothing.",
     "acks of a cancelled consumer whose tag is in use again": "RabbitMQ 3 lets the new consumer hold one message more "
     "for each; Leveret keeps to its prefetch.",
+    "commits of publishes together with acks": "RabbitMQ's queues take acks before publishes that came earlier, "
+    "if both wait, so that a consumer may or may not have credit for the message.",
+    "deliveries to a channel that dies": "A message may still be on its way when the channel closes.",
     "loops of dead letters in which a message dies in three ways": "RabbitMQ 3 turns the older entries of x-death "
     "round at each death, and which of them comes first decides whether the loop ends.",
     "what follows the end of a connection with consumers on one of several channels": "Its channels go one after the "

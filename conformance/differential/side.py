@@ -44,6 +44,7 @@ class Line:
         self.published_count = 0
         self.confirms: dict[int, str] | None = None
         self.settled_in_tx: dict[int, Delivery] | None = None
+        self.done_in_tx: set[str] = set()
         self.deleted = ""
         self.lives: Counter[str] = Counter()
         self.queue_of: dict[str, str] = {}
@@ -81,6 +82,11 @@ class Side:
         """Whether some transaction that is open holds settlements."""
         return any(line.is_open and line.settled_in_tx for line in self.lines.values())
 
+    def mixes_in_tx(self, number: int) -> bool:
+        """Whether the transaction of a channel holds publishes and acks."""
+        line = self.lines.get(number)
+        return line is not None and line.is_open and {"publish", "basic.ack"} <= line.done_in_tx
+
     def missing_confirms(self) -> bool:
         """Whether a publish on a channel in confirm mode has not been answered yet."""
         lines = (line for line in self.lines.values() if line.is_open and line.confirms is not None)
@@ -100,7 +106,12 @@ class Side:
         if step.verb == "hang_up":
             self._hang_up(step.channel // 10)
             return
-        line = self._line(step.channel)
+        try:
+            line = self._line(step.channel)
+        except Mismatch as problem:
+            self._note(f"connection {step.channel // 10}", plain_names(str(problem), self.prefix))
+            self._hang_up(step.channel // 10)
+            return
         fields = prefixed(step.fields, self.prefix)
         if step.verb == "publish":
             self._publish(line, fields)
@@ -124,6 +135,7 @@ class Side:
     def _publish(self, line: Line, fields: dict[str, Any]) -> None:
         properties = fields.get("properties", {})
         line.published_count += 1
+        line.done_in_tx.add("publish")
         line.wire.publish(
             fields.get("exchange", ""),
             fields.get("routing_key", ""),
@@ -137,6 +149,7 @@ class Side:
         fields = {key: value for key, value in step.fields.items() if key not in ("of", "nth")}
         for tag in tags:
             self._close_delivery(line, tag)
+        line.done_in_tx.add(step.name)
         line.wire.send(step.name, delivery_tag=tags[-1], **fields)
 
     def _close_delivery(self, line: Line, tag: int) -> None:
@@ -159,6 +172,7 @@ class Side:
         elif name in ("basic.ack", "basic.nack") and fields.get("delivery_tag") == 0 and fields.get("multiple"):
             for tag in list(line.open_deliveries):
                 self._close_delivery(line, tag)
+            line.done_in_tx.add(name)
         elif name in ("basic.recover", "basic.recover-async"):
             line.open_deliveries.clear()
         elif name == "queue.delete":
@@ -248,7 +262,7 @@ class Side:
             self._hang_up(at)
 
     def _forget_deliveries(self, number: int) -> None:
-        """Forget what this step delivered to a channel of a dying connection: its consumers go one after the other."""
+        """Forget what this step delivered to a channel that dies, or whose connection does: it may come or not."""
         for where in [where for where in self.seen if where.startswith(f"channel {number} deliveries")]:
             del self.seen[where][self._lengths.get(where, 0) :]
             if not self.seen[where]:
@@ -273,6 +287,7 @@ class Side:
         name = method.name
         self._note(f"channel {number}", line_of(method, self.prefix))
         if name == "channel.close":
+            self._forget_deliveries(number)
             line.wire.send("channel.close-ok")
             self._line_ended(line)
         elif name == "queue.delete-ok":
@@ -286,9 +301,11 @@ class Side:
                 ({}, 0) if line.confirms is None else (line.confirms, line.published_count)
             )
         elif name in ("tx.select-ok", "tx.commit-ok"):
+            line.done_in_tx.clear()
             line.settled_in_tx, line.is_waiting = {}, line.is_waiting and name == "tx.select-ok"
         elif name == "tx.rollback-ok":
             line.open_deliveries = dict(sorted({**line.open_deliveries, **(line.settled_in_tx or {})}.items()))
+            line.done_in_tx.clear()
             line.settled_in_tx = {}
 
     def _line_ended(self, line: Line) -> None:
