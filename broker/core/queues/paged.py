@@ -9,6 +9,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
+from itertools import starmap
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from broker.core.messages import Stretch, decode_envelope
@@ -16,6 +17,7 @@ from broker.core.queues.returned import ReturnedStretch
 from protocol.content import Shape
 from protocol.errors import FrameError
 from storage.reading import Found
+from storage.records import cut_pieces
 
 if TYPE_CHECKING:
     from broker.core.queues.backlog import Backlog
@@ -152,7 +154,16 @@ def load(shapes: Shapes, merges_times: bool, found: Found) -> tuple[int, list[Lo
     return found.covered, loaded
 
 
-PagedRun = tuple[int, int, bool, int | None, int, list[bytes]]
+class PagedRun(NamedTuple):
+    """A run in a page: the place of its shape among the page's; pieces as a list, or joined where all have one size."""
+
+    place: int
+    first_id: int
+    message_count: int
+    redelivered: bool
+    deadline_ms: int | None
+    return_count: int
+    pieces: list[bytes] | bytes
 
 
 def encode_page(stretches: list[Stretch], shapes: list[Shape]) -> bytes:
@@ -161,29 +172,25 @@ def encode_page(stretches: list[Stretch], shapes: list[Shape]) -> bytes:
     Only this process reads them back, so the form is of no matter.
     """
     places: dict[Shape, int] = {}
-    runs: list[PagedRun] = []
+    groups: list[tuple[Shape, Stretch, int, list[bytes]]] = []
     last, stop = None, -1
     for stretch in stretches:
         return_count = stretch.return_count if isinstance(stretch, ReturnedStretch) else 0
         plain = stretch.as_published()
         alike = (plain.shape, stretch.redelivered, stretch.deadline_ms, return_count)
         if alike == last and stretch.ids.start == stop:
-            runs[-1][5].extend(plain.pieces)
+            groups[-1][3].extend(plain.pieces)
         else:
-            place = places.setdefault(plain.shape, len(places))
-            if place == len(shapes):
-                shapes.append(plain.shape)
-            runs.append(
-                (
-                    place,
-                    stretch.ids.start,
-                    stretch.redelivered,
-                    stretch.deadline_ms,
-                    return_count,
-                    list(plain.pieces),
-                )
-            )
+            groups.append((plain.shape, stretch, return_count, list(plain.pieces)))
         last, stop = alike, stretch.ids.stop
+    runs: list[tuple[object, ...]] = []
+    for shape, first, return_count, pieces in groups:
+        place = places.setdefault(shape, len(places))
+        if place == len(shapes):
+            shapes.append(shape)
+        kept = b"".join(pieces) if shape.body_octets >= 0 else pieces
+        run = PagedRun(place, first.ids.start, len(pieces), first.redelivered, first.deadline_ms, return_count, kept)
+        runs.append(tuple(run))
     return marshal.dumps(runs, 2)
 
 
@@ -192,11 +199,13 @@ def decode_page(shapes: list[Shape], octets: bytes | None) -> list[Stretch]:
     if octets is None:
         return []
     stretches: list[Stretch] = []
-    runs: list[PagedRun] = marshal.loads(octets)
-    for place, first_id, redelivered, deadline_ms, return_count, pieces in runs:
-        ids = range(first_id, first_id + len(pieces))
-        stretch = Stretch(shapes[place], ids, pieces, redelivered, deadline_ms)
-        stretches.append(ReturnedStretch.of(stretch, return_count) if return_count else stretch)
+    for run in starmap(PagedRun, marshal.loads(octets)):
+        count, pieces = run.message_count, run.pieces
+        if isinstance(pieces, bytes):
+            pieces = cut_pieces(pieces, 0, (len(pieces) // count,), count)
+        ids = range(run.first_id, run.first_id + count)
+        stretch = Stretch(shapes[run.place], ids, pieces, run.redelivered, run.deadline_ms)
+        stretches.append(ReturnedStretch.of(stretch, run.return_count) if run.return_count else stretch)
     return stretches
 
 
