@@ -21,7 +21,8 @@ BROKEN_INSTALLATION: Final = 70
 
 EPILOG: Final = (
     "Each setting is also a key of the TOML file (data_dir) and an environment variable (LEVERET_DATA_DIR). "
-    "A flag goes before a variable, a variable before the file."
+    "A flag goes before a variable, a variable before the file. "
+    "leveret doctor DIR looks at a data directory and changes nothing."
 )
 
 
@@ -35,6 +36,10 @@ class OneLineParser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["doctor"]:
+        from broker import doctor
+
+        return doctor.main(given[1:])
     if given[:1] == ["serve"]:
         del given[0]
     known, unknown = parser().parse_known_args(given)
@@ -91,7 +96,7 @@ def unknown_argument(unknown: list[str]) -> str:
     """Return the line about an argument that is none of ours."""
     name, equals, value = unknown[0].partition("=")
     if not name.startswith("-"):
-        return f"{name}: unknown command; allowed are serve"
+        return f"{name}: unknown command; allowed are serve and doctor"
     if not equals and len(unknown) > 1:
         value = unknown[1]
     flags = [flag_name(key) for key, field in Settings.model_fields.items() if Mark.SECRET not in field.metadata]

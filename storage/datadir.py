@@ -95,6 +95,20 @@ class DataDirectory:
             disk.close(lock)
             raise
 
+    @classmethod
+    def look_at(cls, disk: Disk, path: Path) -> "DataDirectory":
+        """The directory at ``path`` for reading alone, neither locked nor made.
+
+        Raises DirectoryUnreadable or UnknownFormat.
+        """
+        try:
+            salt = _check(disk, path)
+        except OSError as error:
+            raise DirectoryUnreadable(f"data directory {path} cannot be read: {error}") from error
+        if salt is None:
+            raise UnknownFormat(f"data directory {path} holds no Leveret data")
+        return cls(disk, path, -1, salt)
+
     def clean_mark(self) -> CleanMark | None:
         """The mark of an orderly end; None if there is none, or it is broken."""
         try:

@@ -133,6 +133,22 @@ class Disk:
             raise
         return fd
 
+    def is_locked(self, path: Path) -> bool:
+        """Whether a process has locked ``path``. Changes nothing, and does not keep others from locking it."""
+        if sys.platform == "win32":  # pragma: no cover
+            return False
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
     def entropy(self, octets: int) -> bytes:
         """Octets nobody can guess; here so that a simulated disk is repeatable."""
         return os.urandom(octets)

@@ -84,6 +84,16 @@ class Quarantine:
         self._disk.dirsync(self.path)
 
 
+def tell_at(disk: Disk, folder: Path, broken: Broken, salt: bytes) -> str:
+    """The line about a damaged place of which nothing is copied."""
+    try:
+        octets = disk.read(segment_path(folder, broken.number))
+    except OSError as error:
+        return f"{folder.name}: segment {broken.number} cannot be read ({error})"
+    place = f"{folder.name}: segment {broken.number}, octets {broken.start}..{broken.stop}"
+    return f"{place}: {tell(octets, broken, salt)}"
+
+
 def tell(octets: bytes, broken: Broken, salt: bytes) -> str:
     """What the broken octets seem to be, as far as their own words can be trusted."""
     batch = decode_batch_header(octets, broken.start, broken.start, salt)

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from storage.blocks import BatchBlocks
+from storage.batch import FilledBatch, Promise
 from storage.committer import Committer
 from storage.datadir import CleanMark, DataDirectory
 from storage.definitions import Definitions, JsonValue, Key, encode_definition
@@ -51,39 +51,6 @@ ROUTES_MAX: Final = 10_000
 
 _pack_publish = PUBLISH_HEAD.pack
 _PUBLISH_OCTETS: Final = PUBLISH_HEAD.size
-
-Promise = Callable[[int], None]
-
-
-class _Filled:
-    """A batch on its way to disk. Made for the writer; the loop forgets its parts."""
-
-    __slots__ = (
-        "blocks",
-        "definitions",
-        "groups",
-        "moved",
-        "next_message_id",
-        "next_queue_id",
-        "octets",
-        "promises",
-        "record_count",
-        "segment",
-        "ticket",
-    )
-
-    def __init__(self, ticket: int, segment: int, octets: int, record_count: int) -> None:
-        self.ticket = ticket
-        self.segment = segment
-        self.octets = octets
-        self.record_count = record_count
-        self.groups: list[list[bytes]] = []
-        self.blocks: BatchBlocks | None = None
-        self.moved: list[int] = []
-        self.definitions: list[tuple[Key, bytes | None]] = []
-        self.promises: list[Promise] = []
-        self.next_message_id = 0
-        self.next_queue_id = 0
 
 
 class Store:
@@ -461,7 +428,7 @@ class Store:
         """Close the batch being filled, give it to the writer, and begin the next one."""
         self._append_gathered()
         self._is_due = False
-        filled = _Filled(self.ticket, self._index.tail.number, self._at - self._batch_start, self._record_count)
+        filled = FilledBatch(self.ticket, self._index.tail.number, self._at - self._batch_start, self._record_count)
         if self._record_count:
             filled.groups = self._groups
             filled.moved = self._moving
@@ -478,12 +445,12 @@ class Store:
         self._line_octets += filled.octets
         self._committer.submit(partial(self._write, filled), self._written)
 
-    def _write(self, filled: _Filled) -> _Filled:
+    def _write(self, filled: FilledBatch) -> FilledBatch:
         """In the writer's thread: wait until there is room for the batch."""
         self._space.until_it_fits(partial(self._append_to_files, filled))
         return filled
 
-    def _append_to_files(self, filled: _Filled) -> None:
+    def _append_to_files(self, filled: FilledBatch) -> None:
         """Definitions first, since messages rely on them. Called again after DiskFull, it goes on where it was."""
         if filled.definitions:
             self._journal.append(filled.definitions)
@@ -507,7 +474,7 @@ class Store:
         self._is_looking = False
         self._set_short(not has_room)
 
-    def _written(self, filled: _Filled) -> None:
+    def _written(self, filled: FilledBatch) -> None:
         """In the loop: the batch is on disk."""
         self.durable_ticket = filled.ticket
         self._line_length -= 1

@@ -48,7 +48,7 @@ def test_help_shows_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
         (["--port", "abc"], "port: 'abc' from --port is not allowed; it must be a whole number from 0 to 65535"),
         (["--prot", "1"], "--prot: unknown flag (value '1'); did you mean --port?"),
         (["--prot=1"], "--prot: unknown flag (value '1'); did you mean --port?"),
-        (["serv"], "serv: unknown command; allowed are serve"),
+        (["serv"], "serv: unknown command; allowed are serve and doctor"),
         (["--port"], "argument --port: expected one argument (see leveret --help)"),
         (["--por", "1"], "--por: unknown flag (value '1'); did you mean --port?"),
         (

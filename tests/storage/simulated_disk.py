@@ -199,6 +199,9 @@ class SimulatedDisk(Disk):
         self.locks.add(path)
         return self._handle(path)
 
+    def is_locked(self, path: Path) -> bool:
+        return path in self.locks
+
     def entropy(self, octets: int) -> bytes:
         return bytes(range(self.seed, self.seed + octets))
 
