@@ -1,23 +1,32 @@
-# A small image that runs as a user without rights. Build: docker build --tag leveret .
-# Run: docker run --publish 5672:5672 --volume leveret:/var/lib/leveret leveret
+# A small image that runs as a user without rights, also with a read-only root; takes the official RabbitMQ image's place.
+# Build: docker build --tag leveret .
+# Run: docker run --publish 5672:5672 --volume leveret:/var/lib/rabbitmq leveret
 
 FROM python:3.13-slim AS build
 COPY pyproject.toml README.md LICENSE /source/
 COPY broker /source/broker
 COPY protocol /source/protocol
 COPY storage /source/storage
-RUN python -m venv /opt/leveret \
-    && /opt/leveret/bin/pip install --no-cache-dir --disable-pip-version-check /source \
-    && /opt/leveret/bin/pip uninstall --yes pip
+RUN python -m venv --without-pip /opt/leveret \
+    && python -m pip --python /opt/leveret/bin/python install --no-cache-dir --disable-pip-version-check /source
 
 FROM python:3.13-slim
-RUN useradd --system --uid 999 --user-group --no-create-home leveret \
-    && install --directory --owner leveret --group leveret --mode 0700 /var/lib/leveret
+# 999 owns the volumes of the official image too. Its directory is open to all, so that any other user
+# (docker run --user) can make a data directory in it; what is made there is closed to all but that user.
+RUN groupadd --system --gid 999 rabbitmq \
+    && useradd --system --uid 999 --gid 999 --home-dir /var/lib/rabbitmq --no-create-home rabbitmq \
+    && install --directory --owner rabbitmq --group rabbitmq --mode 1777 /var/lib/rabbitmq \
+    && install --directory /etc/rabbitmq/conf.d
 COPY --from=build /opt/leveret /opt/leveret
+COPY container/health.py /opt/leveret/health.py
 ENV PATH=/opt/leveret/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    LEVERET_DATA_DIR=/var/lib/leveret
-USER leveret
-VOLUME /var/lib/leveret
-EXPOSE 5672
-ENTRYPOINT ["leveret"]
+    LEVERET_DATA_DIR=/var/lib/rabbitmq/leveret \
+    LEVERET_LOOPBACK_USERS=none
+USER 999:999
+WORKDIR /var/lib/rabbitmq
+VOLUME /var/lib/rabbitmq
+EXPOSE 5671 5672 15672 15692
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["python", "-IS", "/opt/leveret/health.py"]
+# No entrypoint, as in `docker run leveret rabbitmqctl help`: what is given instead of the command is run as it is.
+CMD ["leveret"]

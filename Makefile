@@ -11,9 +11,19 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+CONTAINER_IMAGE := localhost/leveret
 CODE := broker protocol storage conformance bench tests
 
-.PHONY: help run test check format types conformance conformance-self bench docs image clean
+.PHONY: help run test check format types conformance conformance-self bench docs container container-test clean
+
+# The engine that answers, docker or podman; HEALTHCHECK is not part of podman's usual format.
+define FIND_ENGINE
+for engine in $(or $(CONTAINER_ENGINE),docker podman) ""; do \
+	test -n "$$engine" || { echo "no container engine: neither docker nor podman answers" \
+		"(CONTAINER_ENGINE=$(CONTAINER_ENGINE))" >&2; exit 69; }; \
+	if "$$engine" info >/dev/null 2>&1; then break; fi; done; \
+	case "$$engine" in *podman) format="--format docker";; *) format=;; esac
+endef
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +63,18 @@ bench: $(READY) ## Measure messages per second (ARGS=...)
 docs: $(READY) ## Renew what the documentation has from the code
 	$(BIN)/python -m broker.settings_table docs/configuration.md README.md
 
-image: ## Build the container image (CONTAINER_ENGINE=podman)
-	$(or $(CONTAINER_ENGINE),docker) build --tag leveret .
+container: ## Build the container image (CONTAINER_ENGINE=podman, CONTAINER_FLAGS=...)
+	@$(FIND_ENGINE); set -x; exec $$engine build $$format $(CONTAINER_FLAGS) --tag $(CONTAINER_IMAGE) .
+
+container-test: container $(VENV)/container/ready ## Build the container image, run it and test it from outside
+	@$(FIND_ENGINE); CONTAINER_ENGINE=$$engine CONTAINER_IMAGE=$(CONTAINER_IMAGE) \
+		exec $(VENV)/container/bin/python -m pytest $(or $(TESTS),tests/container) $(ARGS)
+
+$(VENV)/container/ready: tests/container/requirements.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer (with venv) is needed; PYTHON=... names one" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)/container
+	$(VENV)/container/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 clean: ## Remove the environment and all that was built; data stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
