@@ -124,10 +124,11 @@ class DataDirectory:
         _put_file(self._disk, self.path / "clean", words)
 
     def remove_clean_mark(self) -> None:
-        """Before the first write after it: a mark that came back would call a good log damaged."""
-        if self._disk.exists(self.path / "clean"):
-            self._disk.unlink(self.path / "clean")
-            self._disk.dirsync(self.path)
+        """Before the first write after it: a mark that came back would call a good log damaged. So goes its index."""
+        for name in ("clean", "index"):
+            if self._disk.exists(self.path / name):
+                self._disk.unlink(self.path / name)
+                self._disk.dirsync(self.path)
 
     def close(self) -> None:
         self._disk.close(self._lock)

@@ -53,6 +53,10 @@ class Disk:
         """The whole of a file."""
         return path.read_bytes()
 
+    def size(self, path: Path) -> int:
+        """Octets of a file."""
+        return path.stat().st_size
+
     def open_read(self, path: Path) -> int:
         """Open an existing file for pread."""
         return os.open(path, os.O_RDONLY | _BINARY)

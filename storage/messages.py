@@ -286,9 +286,39 @@ class MessageIndex:
         self.tail.live += live
         self.tail.appended += live
 
+    def known_queues(self) -> set[int]:
+        """Queues that something is live in, or was when its record was written."""
+        sets = {queue_ids for chunk in self._chunks for queue_ids in set(chunk.queues)}
+        return {queue_id for queue_ids in sets for queue_id in queue_ids}
+
     def chunks(self) -> Iterator[Chunk]:
         """All chunks, ascending."""
         return iter(self._chunks)
+
+    def restore_chunk(
+        self,
+        firsts: "array[int]",
+        counts: "array[int]",
+        positions: "array[int]",
+        live: "array[int]",
+        queues: list[tuple[int, ...]],
+        settled: dict[int, list[tuple[int, range]]],
+    ) -> None:
+        """Add live entries, with ids above all before, as they were in another index."""
+        segments = {position >> _OFFSET_BITS for position in (min(positions), max(positions))}
+        is_plain = len(segments) == 1 and len(set(queues)) == 1 and len(queues[0]) == 1 and max(counts) == 1
+        chunk = Chunk(min(segments), queues[0] if is_plain else None)
+        chunk.firsts, chunk.counts, chunk.positions, chunk.live, chunk.queues = firsts, counts, positions, live, queues
+        if settled:
+            chunk.settled = {first_id: settled[first_id] for first_id in firsts if first_id in settled}
+        chunk.live_count = sum(live)
+        self._chunks.append(chunk)
+        self._chunk_firsts.append(firsts[0])
+        for segment in segments if len(segments) == 1 else ():
+            self.segments[segment].live += chunk.live_count
+        if len(segments) > 1:
+            for position, pairs in zip(positions, live, strict=True):
+                self.segments[position >> _OFFSET_BITS].live += pairs
 
     def entries(self) -> Iterator[int]:
         """First ids of all live entries, ascending."""

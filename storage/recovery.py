@@ -3,12 +3,15 @@
 Without their bodies: these are read when somebody wants them, see reading.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+from storage.datadir import DataDirectory
 from storage.definitions import Definition
+from storage.files import Disk
+from storage.log import Reading, SegmentReader
 from storage.messages import MessageIndex
 from storage.records import (
     Copied,
@@ -20,7 +23,8 @@ from storage.records import (
     cut_pieces,
     decode_records,
 )
-from storage.segment import HEADER_OCTETS, Batch
+from storage.segment import HEADER_OCTETS, LOG_MAGIC, Batch
+from storage.snapshot import take_snapshot
 
 
 class RecoveredRun(NamedTuple):
@@ -177,12 +181,29 @@ class LogFold:
 
     def known_queues(self) -> set[int]:
         """Queues that the log has had messages for."""
-        return {queue_id for queue_ids in self._queue_sets for queue_id in queue_ids}
+        return {queue_id for queue_ids in self._queue_sets for queue_id in queue_ids} | self.index.known_queues()
 
     def _seen(self, next_message_id: int, queue_ids: tuple[int, ...]) -> None:
         self.next_message_id = max(self.next_message_id, next_message_id)
         if queue_ids:
             self.next_queue_id = max(self.next_queue_id, max(queue_ids) + 1)
+
+
+def read_log(disk: Disk, directory: DataDirectory, numbers: Sequence[int], fold: LogFold) -> Reading:
+    """Fold segments ``numbers``; after an orderly end the index that was left is taken instead, if it fits."""
+    snapshot = take_snapshot(disk, directory.path, directory.log, directory.clean_mark(), fold.index)
+    if snapshot is None:
+        reader = SegmentReader(
+            disk, directory.log, LOG_MAGIC, directory.salt, fold.fold, fold.begin_segment, fold.end_segment
+        )
+        return reader.read(numbers)
+    return Reading(
+        snapshot.tail,
+        segments=snapshot.segments,
+        octets=snapshot.octets,
+        next_message_id=snapshot.next_message_id,
+        next_queue_id=snapshot.next_queue_id,
+    )
 
 
 def record_pieces(octets: bytes) -> tuple[bytes, dict[int, bytes]]:

@@ -21,7 +21,7 @@ from storage.datadir import CleanMark, DataDirectory
 from storage.definitions import Definitions, JsonValue, Key, encode_definition
 from storage.errors import StorageError
 from storage.files import Disk
-from storage.log import Reading, SegmentReader, SegmentWriter, segment_numbers
+from storage.log import Reading, SegmentWriter, segment_numbers
 from storage.messages import MessageIndex
 from storage.pages import PageFiles
 from storage.quarantine import Quarantine
@@ -37,8 +37,9 @@ from storage.records import (
     merge_ranges,
     pack_queue_ids,
 )
-from storage.recovery import LiveRuns, LogFold, Recovery
+from storage.recovery import LiveRuns, LogFold, Recovery, read_log
 from storage.segment import BATCH_HEADER_OCTETS, HEADER_OCTETS, LOG_MAGIC
+from storage.snapshot import put_snapshot
 from storage.space import Space
 from storage.trim import Trimmer
 
@@ -63,6 +64,7 @@ class Store:
         "_definitions",
         "_deleted",
         "_directory",
+        "_disk",
         "_group_start",
         "_groups",
         "_index",
@@ -111,6 +113,7 @@ class Store:
     ) -> None:
         """Recover from a locked ``directory``; see open."""
         self._directory = directory
+        self._disk = disk
         self._segment_octets = segment_octets
         self._committer = Committer("leveret-log", notify, on_failure)
         self._reader = Committer("leveret-trim", notify, on_failure)
@@ -342,6 +345,8 @@ class Store:
         if self.failure is None:
             tail = self._log.tail
             with contextlib.suppress(OSError, StorageError):  # without it, the next start just reads on
+                next_ids = self._next_message_id, self._next_queue_id
+                put_snapshot(self._disk, self._directory.path, self._index, tail, next_ids)
                 mark = CleanMark(tail.number, tail.octets, tail.chain)
                 self._space.until_it_fits(partial(self._directory.put_clean_mark, mark))
         self._directory.close()
@@ -511,10 +516,7 @@ class Store:
         directory = self._directory
         fold = LogFold(self._index)
         numbers = segment_numbers(disk.list(directory.log)) if disk.exists(directory.log) else []
-        reader = SegmentReader(
-            disk, directory.log, LOG_MAGIC, directory.salt, fold.fold, fold.begin_segment, fold.end_segment
-        )
-        reading = reader.read(numbers)
+        reading = read_log(disk, directory, numbers, fold)
         journal_reading = self._journal.read()
         damage = [f"log: {what}" for what in reading.damage]
         damage += [f"definitions: {what}" for what in journal_reading.damage]

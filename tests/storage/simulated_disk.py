@@ -134,6 +134,9 @@ class SimulatedDisk(Disk):
             raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
         return bytes(self.files[path].data)
 
+    def size(self, path: Path) -> int:
+        return len(self.files[path].data)
+
     def pread(self, fd: int, octets: int, offset: int) -> bytes:
         return bytes(self.files[self.handles[fd]].data[offset : offset + octets])
 
