@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from storage import definitions, messages, store
+from storage import blocks, definitions, messages, snapshot, store
 from tests.storage.driving import Driver
 from tests.storage.simulated_disk import SimulatedDisk
 
@@ -125,6 +125,9 @@ def test_store_behaves_as_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "LAZY_S", 0.0)
     monkeypatch.setattr(definitions, "SNAPSHOT_RECORDS", 5)
     monkeypatch.setattr(messages, "CHUNK_RECORDS", 4)
+    monkeypatch.setattr(snapshot, "CHUNK_RECORDS", 4)
+    monkeypatch.setattr(snapshot, "LEAST_OCTETS", 0)  # an orderly restart reads the index, a kill the log
+    monkeypatch.setattr(blocks, "BLOCK_OCTETS", 50)
     run_state_machine_as_test(
         StoreMachine,
         settings=settings(
