@@ -12,9 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 CONTAINER_IMAGE := localhost/leveret
-CODE := broker protocol storage conformance bench tests
+CODE := broker protocol storage conformance bench bench-compare tests
 
-.PHONY: help run test check format types conformance conformance-self bench docs container container-test clean
+.PHONY: help run test check format types conformance differential conformance-document bench docs container container-test clean
 
 # The engine that answers, docker or podman; HEALTHCHECK is not part of podman's usual format.
 define FIND_ENGINE
@@ -50,15 +50,24 @@ format: $(READY) ## Format the code, and repair what lint can repair
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-conformance: $(READY) ## Run the conformance suite against any broker (URL=amqp://...)
-	@test -n "$(URL)" || { echo "URL=amqp://user:password@host:port/vhost is needed" >&2; exit 2; }
-	$(BIN)/python -m conformance $(URL)
+conformance: $(READY) ## Run the conformance suite: URL=amqp://... any broker; else Leveret and the RabbitMQ found here
+	@if test -n "$(URL)"; then exec $(BIN)/python -m conformance $(URL) $(ARGS); \
+	else exec $(BIN)/python -m tests.conformance_self suite $(ARGS); fi
 
-conformance-self: $(READY) ## Run the conformance suite against Leveret, on a free port
-	$(BIN)/python -m tests.conformance_self
+differential: $(READY) ## Run random scripts on Leveret and the RabbitMQ found here (ARGS="--seed S --scripts N")
+	$(BIN)/python -m tests.conformance_self scripts $(ARGS)
+
+conformance-document: $(READY) ## Renew the results in docs/conformance.md
+	results=$$(mktemp) && $(BIN)/python -m tests.conformance_self suite --json $$results >/dev/null && \
+		$(BIN)/python -m conformance.document docs/conformance.md $$results && rm $$results
 
 bench: $(READY) ## Measure messages per second (ARGS=...)
 	$(BIN)/python -m bench $(ARGS)
+
+bench-compare: $(READY) ## Start RabbitMQ and Leveret, compare them, write docs/performance.md (ARGS=...)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m bench --peers leveret rabbitmq --series --page docs/performance.md --charts docs \
+		--json docs/performance.json $(ARGS)
 
 docs: $(READY) ## Renew what the documentation has from the code
 	$(BIN)/python -m broker.settings_table docs/configuration.md README.md

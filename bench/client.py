@@ -6,6 +6,7 @@ and what it has read too far (``unread``). One channel, no threads, no heartbeat
 
 import socket
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -97,17 +98,24 @@ class Client:
             raise BrokerRefused(f"expected method {method}, got frame type {kind}: {payload[:40]!r}")
         return payload
 
-    def declare_queue(self, name: str, *, durable: bool = False, passive: bool = False) -> int:
+    def declare_queue(
+        self,
+        name: str,
+        *,
+        durable: bool = False,
+        passive: bool = False,
+        arguments: Mapping[str, wire.FieldValue] | None = None,
+    ) -> int:
         """Declare; returns the ready messages in it."""
-        bits = bytes([passive | durable << 1])
-        arguments = b"\x00\x00" + wire.encode_shortstr(name) + bits + wire.encode_table({})
-        payload = self.call(wire.QUEUE_DECLARE, arguments, wire.QUEUE_DECLARE_OK)
+        self.socket.sendall(self.encode_declare(name, durable=durable, passive=passive, arguments=arguments))
+        payload = self.wait_method(wire.QUEUE_DECLARE_OK)
         (message_count,) = struct.unpack_from(">I", payload, 5 + payload[4])
         return int(message_count)
 
     def delete_queue(self, name: str) -> None:
         """Delete, whatever is in it; no error where it does not exist (RabbitMQ's rule)."""
-        self.call(wire.QUEUE_DELETE, b"\x00\x00" + wire.encode_shortstr(name) + b"\x00", wire.QUEUE_DELETE_OK)
+        self.socket.sendall(self.encode_delete(name))
+        self.wait_method(wire.QUEUE_DELETE_OK)
 
     def declare_exchange(self, name: str, kind: str, *, durable: bool = False) -> None:
         """Declare."""
@@ -123,8 +131,32 @@ class Client:
 
     def bind_queue(self, queue_name: str, exchange: str, routing_key: str) -> None:
         """Bind."""
+        self.socket.sendall(self.encode_bind(queue_name, exchange, routing_key))
+        self.wait_method(wire.QUEUE_BIND_OK)
+
+    @staticmethod
+    def encode_declare(
+        name: str,
+        *,
+        durable: bool = False,
+        passive: bool = False,
+        arguments: Mapping[str, wire.FieldValue] | None = None,
+    ) -> bytes:
+        """The frame of queue.declare."""
+        bits = bytes([passive | durable << 1])
+        fields = b"\x00\x00" + wire.encode_shortstr(name) + bits + wire.encode_table(arguments or {})
+        return wire.encode_method(1, wire.QUEUE_DECLARE, fields)
+
+    @staticmethod
+    def encode_bind(queue_name: str, exchange: str, routing_key: str) -> bytes:
+        """The frame of queue.bind."""
         names = b"".join(map(wire.encode_shortstr, (queue_name, exchange, routing_key)))
-        self.call(wire.QUEUE_BIND, b"\x00\x00" + names + b"\x00" + wire.encode_table({}), wire.QUEUE_BIND_OK)
+        return wire.encode_method(1, wire.QUEUE_BIND, b"\x00\x00" + names + b"\x00" + wire.encode_table({}))
+
+    @staticmethod
+    def encode_delete(name: str) -> bytes:
+        """The frame of queue.delete."""
+        return wire.encode_method(1, wire.QUEUE_DELETE, b"\x00\x00" + wire.encode_shortstr(name) + b"\x00")
 
     def limit_unacked(self, prefetch_count: int) -> None:
         """basic.qos for the consumers to come."""

@@ -5,13 +5,12 @@ taken pair by pair, and the median of the ratios is given, not the ratio of the 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from statistics import median
 
 from bench import processes
 from bench.client import Address, BrokerRefused, Client
 from bench.rounds import Result, RoundFailed, run_round
-from bench.startup import StartUp
 from bench.workloads import Workload
 
 
@@ -21,17 +20,20 @@ class Broker:
 
     address: Address
     process: str
-    """The command name of the process that listens; empty where /proc does not tell."""
+    """Its name, or the command name of the process that listens; empty where /proc does not tell."""
     claim: str
     """What it says of itself in connection.start, which may be another broker's name to please clients."""
 
     @classmethod
-    def ask(cls, address: Address) -> "Broker":
-        """What can be known of the broker at ``address``. Raises OSError, BrokerRefused."""
+    def ask(cls, address: Address, name: str = "") -> "Broker":
+        """What can be known of the broker at ``address``; ``name`` if it is known already.
+
+        Raises OSError, BrokerRefused.
+        """
         client = Client(address)
         client.close()
         listener = processes.listening_process(address.port)
-        return cls(address, processes.command_name(listener) if listener else "", client.claim)
+        return cls(address, name or (processes.command_name(listener) if listener else ""), client.claim)
 
     def __str__(self) -> str:
         return self.process or self.claim
@@ -109,48 +111,3 @@ def measure_row(
                 results.append(None)
                 row.failures.append(f"{broker}: {type(error).__name__}: {error}")
     return row
-
-
-@dataclass(slots=True)
-class Comparison:
-    """All that one command measured."""
-
-    brokers: list[Broker]
-    machine: dict[str, str | int]
-    window_s: float
-    rows: list[Row] = field(default_factory=list)
-    starts: list[list[StartUp]] = field(default_factory=list)
-    """For each broker with a start command, in order."""
-
-    def machine_text(self) -> str:
-        """The machine in one line."""
-        machine = self.machine
-        return (
-            f"{machine['processors']} x {machine['processor']}, {machine['memory_mib']:,} MiB, "
-            f"{machine['system']}, generator on {machine['python']}"
-        )
-
-    def as_json(self) -> dict[str, object]:
-        """Plain values: every round as measured, medians and ratios beside them."""
-        return {
-            "machine": self.machine,
-            "window_s": self.window_s,
-            "brokers": [{"process": broker.process, "claim": broker.claim} for broker in self.brokers],
-            "workloads": [self._row_json(row) for row in self.rows],
-            "starts": [[asdict(start) for start in starts] for starts in self.starts],
-        }
-
-    def _row_json(self, row: Row) -> dict[str, object]:
-        every = range(len(self.brokers))
-        return {
-            "name": row.workload.name,
-            "title": row.workload.title,
-            "messages_per_s": [row.rate(broker) for broker in every],
-            "broker_cpu_us": [row.cpu_us(broker) for broker in every],
-            "disturbed": [row.is_disturbed(broker) for broker in every],
-            "limited_by_generator": [row.is_limited_by_generator(broker) for broker in every],
-            "rate_ratios": row.rate_ratios(),
-            "cpu_ratios": row.cpu_ratios(),
-            "rounds": [[asdict(result) if result else None for result in results] for results in row.results],
-            "failures": row.failures,
-        }

@@ -48,7 +48,8 @@ def run_consumer(address: Address, workload: Workload, board: Board, process_ind
         client = Client(address)
         if workload.prefetch_count:
             client.limit_unacked(workload.prefetch_count)
-        client.consume(workload.queue_name(index), "c", no_ack=not workload.prefetch_count)
+        for queue_name, consumer_tag in workload.subscriptions(index):
+            client.consume(queue_name, consumer_tag, no_ack=not workload.prefetch_count)
         counter = DeliveryCounter(workload.stream(index).bodies)
         lanes[client.socket.fileno()] = Lane(client, workload, counter, buffer)
     delivered = board.delivered_cell(process_index)

@@ -3,8 +3,8 @@
 The stream of one queue repeats: the same messages in the same order, each delivery as long as it was in the
 last round through them (the delivery tag always takes 8 octets). So the first round is walked frame by frame:
 bodies are compared with what was published, lengths are kept. After that octets tell the number, and in every
-read the last whole delivery is looked at: where it must begin there must stand its method, consumer tag and
-running delivery tag, and its last octet must be a frame end. A message lost, doubled or out of turn shows at
+read the last whole delivery is looked at: where it must begin there must stand its method and running
+delivery tag, and its last octet must be a frame end. A message lost, doubled or out of turn shows at
 once, or in the totals.
 """
 
@@ -33,6 +33,7 @@ class DeliveryCounter:
         "_partial",
         "_prefix",
         "_round_octets",
+        "_tag_at",
         "_unread",
         "delivered",
     )
@@ -47,6 +48,9 @@ class DeliveryCounter:
         self._partial = 0
         """Octets since the last delivery ended (one body) or since the round began (several)."""
         self._prefix = b""
+        """Frame head, method and the consumer tag's length; tags of one channel are equally long here."""
+        self._tag_at = 0
+        """Offset of the delivery tag in a deliver frame."""
         self._unread = bytearray()
 
     def feed(self, octets: bytearray, size: int) -> None:
@@ -70,7 +74,7 @@ class DeliveryCounter:
             self._check(octets, start, start + last_octets)
 
     def _check(self, octets: bytearray, start: int, stop: int) -> None:
-        at = start + len(self._prefix)
+        at = start + self._tag_at
         if (
             not octets.startswith(self._prefix, start)
             or _tag.unpack_from(octets, at)[0] != self.delivered
@@ -110,7 +114,8 @@ class DeliveryCounter:
         client.raise_if_closed(kind, payload)
         if kind != wire.METHOD_FRAME or wire.method_of(payload) != wire.BASIC_DELIVER:
             raise DeliveriesDiffer(f"frame type {kind} where a delivery must begin: {payload[:40]!r}")
-        self._prefix = bytes(self._unread[: _TAG_LENGTH_AT + 1 + self._unread[_TAG_LENGTH_AT]])
+        self._prefix = bytes(self._unread[: _TAG_LENGTH_AT + 1])
+        self._tag_at = len(self._prefix) + self._unread[_TAG_LENGTH_AT]
         content = self._walk_content(stop)
         if content is None:
             return None

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from bench.comparison import Comparison, Row
+from bench.comparison import Row
+from bench.probes import ProbeRow
+from bench.report import Comparison
+from bench.series import SeriesRow
 from bench.startup import StartUp
 
 LIMIT_MARK = " (g)"
@@ -18,14 +21,29 @@ LEGEND = (
     "processor busy."
 )
 
+PROBE_LEGEND = (
+    "Medians of the rounds; the last column compares round by round, and more than 1 is in favour of the first\n"
+    "broker. Marks as above; what processor time and memory cost is not much moved by other programs."
+)
+SERIES_LEGEND = "CPU is the broker's own, in microseconds a message; growth is that over the CPU at the smallest size."
+
 
 def render(comparison: Comparison) -> str:
     """Everything, ready to print."""
-    parts = [comparison.machine_text()]
+    parts = [f"{comparison.machine_text()}; windows of {comparison.window_s:g} s"]
+    parts += [comparison.note] if comparison.note else []
     parts += [f"{broker}: {broker.claim}, by its own account" for broker in comparison.brokers]
     if comparison.rows:
         rows = [_cells(row, len(comparison.brokers)) for row in comparison.rows]
         parts += ["", align([_head(comparison), *rows]), "", LEGEND]
+    if comparison.probes:
+        cells = [cells for row in comparison.probes for cells in _probe_cells(row, len(comparison.brokers))]
+        parts += ["", align([_probe_head(comparison), *cells]), "", PROBE_LEGEND]
+    if comparison.series:
+        cells = [cells for row in comparison.series for cells in _series_cells(row, len(comparison.brokers))]
+        parts += ["", align([_series_head(comparison), *cells]), "", SERIES_LEGEND]
+    parts += [f"{row.probe.name} FAILED {_first_and_last(text)}" for row in comparison.probes for text in row.failures]
+    parts += [f"{row.series.name} FAILED {_first_and_last(text)}" for row in comparison.series for text in row.failures]
     parts += [f"{row.workload.name} FAILED {failure}" for row in comparison.rows for failure in row.failures]
     if comparison.starts:
         parts += ["", align([_START_HEAD, *map(_start_cells, comparison.starts)])]
@@ -74,6 +92,65 @@ def _spread(ratios: list[float]) -> str:
         return "-"
     text = f"{median(ratios):.1f}"
     return text if len(ratios) == 1 else f"{text} ({min(ratios):.1f} to {max(ratios):.1f})"
+
+
+def _probe_head(comparison: Comparison) -> list[str]:
+    head = ["workload", *map(str, comparison.brokers)]
+    return [*head, "times better"] if len(comparison.brokers) == 2 else head
+
+
+def _probe_cells(row: ProbeRow, broker_count: int) -> list[list[str]]:
+    lines = []
+    for name in row.names():
+        cells = [f"{row.probe.name} {row.probe.title}: {name}"]
+        for broker in range(broker_count):
+            known = [figure for figure in row.of(broker, name) if figure is not None]
+            value = row.median(broker, name)
+            if value is None:
+                cells.append("failed")
+                continue
+            mark = LIMIT_MARK if sum(figure.is_limited for figure in known) * 2 > len(known) else ""
+            mark += DISTURBED_MARK if sum(figure.is_disturbed for figure in known) * 2 > len(known) else ""
+            cells.append(f"{_round(value)} {known[0].unit}{mark}")
+        lines.append([*cells, _spread(row.ratios(name))] if broker_count == 2 else cells)
+    return lines or [[f"{row.probe.name} {row.probe.title}", *["failed"] * broker_count, *["-"] * (broker_count == 2)]]
+
+
+def _round(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _series_head(comparison: Comparison) -> list[str]:
+    head = ["series", "size"]
+    for broker in comparison.brokers:
+        head += [f"{broker} /s", "CPU us", "growth"]
+    return head
+
+
+def _series_cells(row: SeriesRow, broker_count: int) -> list[list[str]]:
+    lines = []
+    for size in row.series.sizes:
+        if not any(row.point(broker, size) for broker in range(broker_count)):
+            continue
+        cells = [row.series.title, f"{size:,}"]
+        for broker in range(broker_count):
+            point, growth = row.point(broker, size), row.growth(broker, size)
+            if point is None:
+                cells += ["failed", "-", "-"]
+                continue
+            mark = LIMIT_MARK if point.is_limited_by_generator else ""
+            mark += DISTURBED_MARK if point.is_disturbed else ""
+            cells.append(f"{point.messages_per_s:,.0f}{mark}")
+            cells.append("-" if point.broker_cpu_us is None else f"{point.broker_cpu_us:.2f}")
+            cells.append("-" if growth is None else f"{growth:.1f}")
+        lines.append(cells)
+    return lines
+
+
+def _first_and_last(text: str) -> str:
+    """Of a failure with a traceback: whose, and what."""
+    lines = text.strip().splitlines()
+    return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
 
 
 _START_HEAD = ["S start", "first answer, s", "idle memory, MiB"]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from bench import wire
 from bench.client import Client
 from bench.messages import Stream, celery_messages, same_messages, topic_messages, topic_patterns
 
@@ -52,6 +53,14 @@ class Workload:
         """The queue of consumer or, with the default exchange, producer ``index``."""
         return f"bench-{self.name}-{index % self.queues}"
 
+    def subscriptions(self, consumer_index: int) -> list[tuple[str, str]]:
+        """Queue and consumer tag, equally long, of all consumers on connection ``consumer_index``."""
+        return [(self.queue_name(consumer_index), "c")]
+
+    def queue_arguments(self) -> dict[str, wire.FieldValue]:
+        """Of each queue."""
+        return {}
+
     def stream(self, producer_index: int) -> Stream:
         """What producer connection ``producer_index`` publishes."""
         if self.exchange_type == "topic":
@@ -84,10 +93,14 @@ class Workload:
         """Make its queues, exchange and bindings anew."""
         self.remove(client)
         for index in range(self.queues):
-            client.declare_queue(self.queue_name(index), durable=self.is_durable)
+            client.declare_queue(self.queue_name(index), durable=self.is_durable, arguments=self.queue_arguments())
         if not self.exchange:
             return
         client.declare_exchange(self.exchange, self.exchange_type)
+        self.bind(client)
+
+    def bind(self, client: Client) -> None:
+        """Make its bindings."""
         patterns = topic_patterns() if self.exchange_type == "topic" else [""] * self.queues
         for index, pattern in enumerate(patterns):
             client.bind_queue(self.queue_name(index), self.exchange, pattern)

@@ -10,7 +10,8 @@ import pytest
 from bench import __main__ as command
 from bench import tables
 from bench.client import Address
-from bench.comparison import Broker, Comparison, Row
+from bench.comparison import Broker, Row
+from bench.report import Comparison
 from bench.rounds import Result
 from bench.workloads import WORKLOADS
 
@@ -76,7 +77,7 @@ def _comparison(row: Row, *, brokers: int = 2) -> Comparison:
         "system": "s",
         "python": "3",
     }
-    return Comparison(names, machine, 1.0, [row])
+    return Comparison(names, machine, 1.0, rows=[row])
 
 
 def test_table_shows_medians_and_the_ratios_spread() -> None:
