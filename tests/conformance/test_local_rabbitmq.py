@@ -18,7 +18,7 @@ def _command(directory: Path, script: str) -> Path:
 def test_a_node_that_does_not_start_is_one_line_with_its_words(tmp_path: Path) -> None:
     command = _command(tmp_path, "echo no Erlang\necho anywhere\nexit 3")
     with (
-        pytest.raises(RabbitMqProblem, match="ended with exit code 3; it printed: no Erlang anywhere$"),
+        pytest.raises(RabbitMqProblem, match=r"ended with exit code 3; it printed: no Erlang anywhere$"),
         running(command),
     ):
         pass
