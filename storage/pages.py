@@ -37,8 +37,10 @@ class PageFiles:
             if name.endswith(SUFFIX):
                 disk.unlink(directory / name)
 
-    def write(self, encode: Callable[[], bytes], estimate_octets: int, then: Callable[[int | None], None]) -> None:
-        """Keep what ``encode()``, called in the thread, returns; ``then(number)`` in the loop, None without room.
+    def write(
+        self, encode: Callable[[], list[bytes]], estimate_octets: int, then: Callable[[int | None], None]
+    ) -> None:
+        """Keep what ``encode()``, called in the thread, returns in parts; ``then(number)`` in the loop, None without room.
 
         ``estimate_octets`` counts as unwritten until then.
         """
@@ -79,8 +81,8 @@ class PageFiles:
     def _path(self, number: int) -> Path:
         return self._directory / f"{number:012d}{SUFFIX}"
 
-    def _write(self, number: int, encode: Callable[[], bytes]) -> int | None:
-        octets = encode()
+    def _write(self, number: int, encode: Callable[[], list[bytes]]) -> int | None:
+        parts = encode()
         path = self._path(number)
         try:
             if not self._is_made:
@@ -88,13 +90,16 @@ class PageFiles:
                 self._is_made = True
             fd = self._disk.create(path)
             try:
-                self._disk.write(fd, [octets])
+                self._disk.write(fd, parts)
             finally:
                 self._disk.close(fd)
         except OSError:
             self._unlink(number)
             return None
-        return crc32(octets)
+        checksum = 0
+        for part in parts:
+            checksum = crc32(part, checksum)
+        return checksum
 
     def _read(self, number: int, checksum: int) -> bytes | None:
         try:

@@ -39,7 +39,9 @@ class LogReading(Protocol):
 class Pages(Protocol):
     """Keeps what is in no log; see storage/pages.py."""
 
-    def write(self, encode: Callable[[], bytes], estimate_octets: int, then: Callable[[int | None], None]) -> None: ...
+    def write(
+        self, encode: Callable[[], list[bytes]], estimate_octets: int, then: Callable[[int | None], None]
+    ) -> None: ...
 
     def read(self, number: int, convert: Callable[[bytes | None], Result], then: Callable[[Result], None]) -> None: ...
 

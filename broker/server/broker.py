@@ -261,6 +261,8 @@ class Broker:
 
     def must_pause(self) -> bool:
         """Say whether publishers must wait for the disk."""
+        if self.store.pages.unwritten_octets > UNWRITTEN_HIGH_OCTETS:
+            return True
         return self.store.unwritten_octets > min(UNWRITTEN_HIGH_OCTETS, self.store.unwritten_limit_octets)
 
     def pause(self, connection: "Connection") -> None:
@@ -274,6 +276,10 @@ class Broker:
         """A batch is on disk: read publishers again, unless too much waits still."""
         if self.store.unwritten_octets > min(UNWRITTEN_LOW_OCTETS, self.store.unwritten_limit_octets // 2):
             self.store.promise(self._resume_paused)
+            return
+        pages = self.store.pages
+        if pages.unwritten_octets > UNWRITTEN_LOW_OCTETS:
+            pages.promise(lambda: self._resume_paused(ticket))
             return
         paused, self._paused = self._paused, []
         for connection in paused:

@@ -55,7 +55,9 @@ class FakePages:
         self._waiting = waiting
         self._count = 0
 
-    def write(self, encode: Callable[[], bytes], estimate_octets: int, then: Callable[[int | None], None]) -> None:
+    def write(
+        self, encode: Callable[[], list[bytes]], estimate_octets: int, then: Callable[[int | None], None]
+    ) -> None:
         self._count += 1
         number = self._count
 
@@ -63,7 +65,7 @@ class FakePages:
             if self.is_full:
                 then(None)
             else:
-                self.files[number] = encode()
+                self.files[number] = b"".join(encode())
                 then(number)
 
         self._waiting.append(written)

@@ -207,8 +207,8 @@ def test_pages_come_back_and_go() -> None:
     driver = Driver(DIRECTORY, disk)
     pages = driver.store.pages
     numbers: list[int | None] = []
-    pages.write(lambda: b"one", 3, numbers.append)
-    pages.write(lambda: b"two", 3, numbers.append)
+    pages.write(lambda: [b"o", b"ne"], 3, numbers.append)
+    pages.write(lambda: [b"two"], 3, numbers.append)
     assert pages.unwritten_octets == 6
     driver.wait_for(lambda: len(numbers) == 2)
     assert pages.unwritten_octets == 0
@@ -237,7 +237,7 @@ def test_page_without_room_is_told() -> None:
     driver = Driver(DIRECTORY, disk)
     disk.error, disk.fail_at = OSError(28, "no space"), len(disk.calls) + 2
     numbers: list[int | None] = []
-    driver.store.pages.write(lambda: b"one", 3, numbers.append)
+    driver.store.pages.write(lambda: [b"one"], 3, numbers.append)
     driver.wait_for(lambda: bool(numbers))
     assert numbers == [None]
     assert not driver.failures

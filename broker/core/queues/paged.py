@@ -155,7 +155,7 @@ def load(shapes: Shapes, merges_times: bool, found: Found) -> tuple[int, list[Lo
 
 
 class PagedRun(NamedTuple):
-    """A run in a page: the place of its shape among the page's; pieces as a list, or joined where all have one size."""
+    """A run in a page: the place of its shape among the page's; its pieces, or the size that all of them have."""
 
     place: int
     first_id: int
@@ -163,13 +163,14 @@ class PagedRun(NamedTuple):
     redelivered: bool
     deadline_ms: int | None
     return_count: int
-    pieces: list[bytes] | bytes
+    pieces: list[bytes] | int
 
 
-def encode_page(stretches: list[Stretch], shapes: list[Shape]) -> bytes:
-    """Return a page's octets; ``shapes``, which stay in memory, is filled. Neighbours of one shape are joined.
+def encode_page(stretches: list[Stretch], shapes: list[Shape]) -> list[bytes]:
+    """Return a page's octets in parts; ``shapes``, which stay in memory, is filled. Neighbours of one shape are joined.
 
-    Only this process reads them back, so the form is of no matter.
+    First what says where the pieces are, and how long that is, then pieces of one size each, joined. Only this process
+    reads them back, so the form is of no matter.
     """
     places: dict[Shape, int] = {}
     groups: list[tuple[Shape, Stretch, int, list[bytes]]] = []
@@ -184,14 +185,19 @@ def encode_page(stretches: list[Stretch], shapes: list[Shape]) -> bytes:
             groups.append((plain.shape, stretch, return_count, list(plain.pieces)))
         last, stop = alike, stretch.ids.stop
     runs: list[tuple[object, ...]] = []
+    parts: list[bytes] = []
     for shape, first, return_count, pieces in groups:
         place = places.setdefault(shape, len(places))
         if place == len(shapes):
             shapes.append(shape)
-        kept = b"".join(pieces) if shape.body_octets >= 0 else pieces
+        kept: list[bytes] | int = pieces
+        if shape.body_octets >= 0:
+            kept = len(pieces[0])
+            parts.append(b"".join(pieces))
         run = PagedRun(place, first.ids.start, len(pieces), first.redelivered, first.deadline_ms, return_count, kept)
         runs.append(tuple(run))
-    return marshal.dumps(runs, 2)
+    head = marshal.dumps(runs, 2)
+    return [len(head).to_bytes(4), head, *parts]
 
 
 def decode_page(shapes: list[Shape], octets: bytes | None) -> list[Stretch]:
@@ -199,10 +205,12 @@ def decode_page(shapes: list[Shape], octets: bytes | None) -> list[Stretch]:
     if octets is None:
         return []
     stretches: list[Stretch] = []
-    for run in starmap(PagedRun, marshal.loads(octets)):
+    at = 4 + int.from_bytes(octets[:4])
+    for run in starmap(PagedRun, marshal.loads(octets[4:at])):
         count, pieces = run.message_count, run.pieces
-        if isinstance(pieces, bytes):
-            pieces = cut_pieces(pieces, 0, (len(pieces) // count,), count)
+        if isinstance(pieces, int):
+            size, pieces = pieces, cut_pieces(octets, at, (pieces,), count)
+            at += size * count
         ids = range(run.first_id, run.first_id + count)
         stretch = Stretch(shapes[run.place], ids, pieces, run.redelivered, run.deadline_ms)
         stretches.append(ReturnedStretch.of(stretch, run.return_count) if run.return_count else stretch)
