@@ -36,7 +36,10 @@ MAY_IMPORT = {
     "broker.__main__": ("broker.cli",),
     "broker.core": ("broker.core", "protocol", "storage"),
     "broker.server": ("broker.__init__", "broker.config", "broker.core", "broker.server", "protocol", "storage"),
-    "broker.management": ("broker.__init__", "broker.config", "broker.core", "broker.management", "broker.server"),
+    "broker.management": (
+        *("broker.__init__", "broker.config", "broker.core", "broker.management", "broker.server"),
+        *("protocol", "storage"),
+    ),
     "conformance": ("conformance",),
     "bench": ("bench",),
     "tests": OURS,
@@ -55,6 +58,7 @@ THIRD_PARTY = {
     "storage": (),
     "broker": ("annotated_types", "pamqp", "pydantic", "pydantic_settings", "structlog", "uvloop"),
     "broker.core": ("pamqp",),
+    "broker.management": ("prometheus_client", "starlette", "structlog", "uvicorn"),
     "conformance": ("pika", "rich"),
 }
 

@@ -73,6 +73,8 @@ class Broker:
         self.random = random.SystemRandom() if seed is None else random.Random(seed)
         self.started_ms = clock.monotonic_ms()
         self.counters = Counters()
+        self.listening: list[tuple[str, str, int]] = []
+        """Protocol, address and port of everything that is listened on."""
         self.parameters = Parameters(store.define)
         self.compat = Compat(settings.compat, _log_deprecated)
         self.max_message_octets = settings.max_message_octets

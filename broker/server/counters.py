@@ -125,22 +125,33 @@ class Counters:
         count, tally.count = tally.count, 0
         if not count:
             return
-        route = tally.route
-        vhost_counts = counts_of(channel.connection.vhost)
-        everywhere = (self.node, counts_of(channel), vhost_counts)
-        for counts in everywhere:
-            counts.publish += count
+        vhost = channel.connection.vhost
         if channel.is_confirming:
             self.received_confirm += count
+        self.published(count, tally.route, tally.exchange, vhost, tally.is_mandatory, counts_of(channel))
+
+    def published(
+        self,
+        count: int,
+        route: "Route",
+        exchange: "Exchange",
+        vhost: "VirtualHost",
+        is_mandatory: bool = False,
+        publisher: Counts | None = None,
+    ) -> None:
+        """Count messages that were published to ``exchange`` and went along ``route``."""
+        everywhere = [self.node, counts_of(vhost)] + ([] if publisher is None else [publisher])
+        for counts in everywhere:
+            counts.publish += count
         queues = [queue for queue in route.queues if not isinstance(queue, KeptMessages)]
         for queue in queues:
             counts_of(queue).publish += count
-        exchange_counts = exchange_counts_of(tally.exchange)
+        exchange_counts = exchange_counts_of(exchange)
         exchange_counts.publish_in += count
         exchange_counts.publish_out += count * len(queues)
         if route.queues:
             self.routed += count
-        elif tally.is_mandatory:
+        elif is_mandatory:
             for counts in everywhere:
                 counts.return_unroutable += count
         else:
@@ -181,7 +192,7 @@ class Counters:
 
     # What is rare is counted at once
 
-    def got(self, queue: "ClassicQueue", channel: "Channel", *, no_ack: bool, redelivered: bool) -> None:
+    def got(self, queue: "ClassicQueue", channel: "Channel | None", *, no_ack: bool, redelivered: bool) -> None:
         """Count a basic.get that found a message."""
         for counts in self._of_delivery(queue, channel):
             if no_ack:
@@ -190,12 +201,12 @@ class Counters:
                 counts.get += 1
             counts.redeliver += redelivered
 
-    def got_nothing(self, queue: "ClassicQueue", channel: "Channel") -> None:
+    def got_nothing(self, queue: "ClassicQueue", channel: "Channel | None") -> None:
         """Count a basic.get that found none."""
         for counts in self._of_delivery(queue, channel):
             counts.get_empty += 1
 
-    def gave_back(self, queue: "ClassicQueue", channel: "Channel", count: int) -> None:
+    def gave_back(self, queue: "ClassicQueue", channel: "Channel | None", count: int) -> None:
         """Count deliveries that were requeued or rejected."""
         for counts in self._of_delivery(queue, channel):
             counts.given_back += count
@@ -216,11 +227,13 @@ class Counters:
             )
         )
 
-    def _of_delivery(self, queue: "ClassicQueue", channel: "Channel") -> tuple[Counts, ...]:
+    def _of_delivery(self, queue: "ClassicQueue", channel: "Channel | None") -> tuple[Counts, ...]:
         kind = type_of(queue)
         by_type = self.by_type.get(kind)
         if by_type is None:
             by_type = self.by_type[kind] = Counts()
+        if channel is None:
+            return self.node, by_type, counts_of(queue)
         return self.node, by_type, counts_of(channel.connection.vhost), counts_of(channel), counts_of(queue)
 
     def died(self, queue: "ClassicQueue", count: int, reason: str) -> None:

@@ -19,6 +19,7 @@ import structlog
 
 import broker
 from broker.config import Settings
+from broker.management.door import Doors
 from broker.server import listener, logs
 from broker.server.broker import Broker
 from broker.server.clock import Clock
@@ -119,7 +120,10 @@ class Life:
             self._watch = ResourceWatch(self.settings, node.alarms, node.clock, store)
             self._watch.start()
             servers = await self.listen(loop, node)
+            doors = Doors(node)
+            await doors.open()
             await self._stopping.wait()
+            doors.close()
             await drain(node, servers)
         finally:
             store.close()
@@ -154,6 +158,8 @@ class Life:
         except OSError as error:
             # Binding succeeds beside another process that has bound the port and does not listen yet.
             raise listener.ListenError(self.settings.host, self.settings.port, listener.reason(error)) from None
+        node.listening += [("amqp", *bound.getsockname()[:2]) for bound in self.sockets]
+        node.listening += [("amqp/ssl", *bound.getsockname()[:2]) for bound in self.tls_sockets]
         logs.announce(
             "Server startup complete",
             port=self.sockets[0].getsockname()[1],

@@ -72,6 +72,10 @@ class DelayedMessages(KeptMessages):
         """Return the monotonic time at which the next message goes on, None if none waits."""
         return self._heap[0][0] if self._heap else None
 
+    def waiting(self) -> list[tuple[int, Stretch]]:
+        """Return what waits, with the monotonic time (ms) at which it is due, the first first."""
+        return [(due_ms, stretch) for due_ms, _, stretch in sorted(self._heap, key=lambda entry: entry[:2])]
+
     def publish(self, stretch: Stretch) -> None:
         """Keep ``stretch``, whose messages have one content header, until it is due."""
         self._wait(stretch, delay_of(_headers_of(stretch)))

@@ -1,0 +1,80 @@
+"""Limits of virtual hosts and users. RabbitMQ: HTTP API, ``/api/vhost-limits``, ``/api/user-limits``."""
+
+from typing import Any, Final
+
+from broker.core.limits import USER_LIMITS, VHOST_LIMITS
+from broker.core.terms import term_text
+from broker.management.call import NO_CONTENT, Call, Empty
+from broker.management.errors import BadRequest
+from broker.management.routing import Row
+from broker.management.users import existing_user
+
+
+def checked_limits(fields: dict[str, Any], known: tuple[str, ...], of_what: str) -> dict[str, int]:
+    """Return limits by name. Raises BadRequest in RabbitMQ's words; ``of_what`` is what they limit, there."""
+    for name, value in fields.items():
+        if name not in known:
+            raise BadRequest(f"Validation failed\n\nUnrecognised terms [{{{term_text(name)},{value}}}] in {of_what}\n")
+        if isinstance(value, bool) or not isinstance(value, int):
+            shown = term_text(value) if not isinstance(value, list | dict) else str(value)
+            raise BadRequest(f"Validation failed\n\n{name} should be a number, actually was {shown}\n")
+    return fields
+
+
+def _of_vhosts(call: Call) -> list[dict[str, Any]]:
+    return [
+        {"vhost": vhost.name, "value": dict(vhost.limits)}
+        for vhost in call.visible_vhosts()
+        if vhost.limits and call.parameters.get("vhost") in (None, vhost.name)
+    ]
+
+
+def put_vhost_limit(call: Call) -> Empty:
+    value = call.fields("value")["value"]
+    checked_limits({call["name"]: value}, VHOST_LIMITS, "limits")
+    call.broker.access_control.set_vhost_limit(call["vhost"], call["name"], value)
+    return NO_CONTENT
+
+
+def delete_vhost_limit(call: Call) -> Empty:
+    call.broker.access_control.clear_vhost_limit(call["vhost"], call["name"])
+    return NO_CONTENT
+
+
+def list_user_limits(call: Call) -> list[dict[str, Any]]:
+    return [
+        {"user": user.name, "value": dict(user.limits)}
+        for user in call.broker.access_control.users.listed()
+        if user.limits
+    ]
+
+
+def get_user_limits(call: Call) -> list[dict[str, Any]]:
+    user = existing_user(call)
+    return [{"user": user.name, "value": dict(user.limits)}] if user.limits else []
+
+
+def put_user_limit(call: Call) -> Empty:
+    value = call.fields("value")["value"]
+    checked_limits({call["name"]: value}, USER_LIMITS, "user-limits")
+    if call["user"] not in call.broker.access_control.users:
+        raise BadRequest(["no_such_user", call["user"]])
+    call.broker.access_control.users.set_limits(call["user"], {call["name"]: value})
+    return NO_CONTENT
+
+
+def delete_user_limit(call: Call) -> Empty:
+    call.broker.access_control.users.clear_limits(existing_user(call).name, call["name"])
+    return NO_CONTENT
+
+
+ROWS: Final = (
+    Row("GET", "/api/vhost-limits", _of_vhosts, "Limits of all virtual hosts"),
+    Row("GET", "/api/vhost-limits/{vhost}", _of_vhosts, "Limits of a virtual host"),
+    Row("PUT", "/api/vhost-limits/{vhost}/{name}", put_vhost_limit, "Set a limit", "administrator"),
+    Row("DELETE", "/api/vhost-limits/{vhost}/{name}", delete_vhost_limit, "Lift a limit", "administrator"),
+    Row("GET", "/api/user-limits", list_user_limits, "Limits of all users", "administrator"),
+    Row("GET", "/api/user-limits/{user}", get_user_limits, "Limits of a user", "administrator"),
+    Row("PUT", "/api/user-limits/{user}/{name}", put_user_limit, "Set a limit", "administrator"),
+    Row("DELETE", "/api/user-limits/{user}/{name}", delete_user_limit, "Lift a limit", "administrator"),
+)
