@@ -27,16 +27,16 @@ def measure_backlog(address: Address, effort: Effort) -> list[Figure]:
     client.delete_queue(QUEUE)
     client.declare_queue(QUEUE)
     try:
+        publishing = Meter(address.port)
         with Beside(pile_up, address, count) as producer:
-            publishing = Meter(address.port, [producer.process])
             top_octets = _watch(producer, publishing.broker)
             published_s = producer.result(1.0)
-            published = publishing.load()
+            published = publishing.load(producer.process)
+        draining = Meter(address.port)
         with Beside(drain, address, count) as consumer:
-            draining = Meter(address.port, [consumer.process])
             top_octets = max(top_octets, _watch(consumer, draining.broker))
             drained_s = consumer.result(1.0)
-            drained = draining.load()
+            drained = draining.load(consumer.process)
         if left := client.declare_queue(QUEUE, passive=True):
             raise RoundFailed(f"{left} messages were left")
     finally:

@@ -1,6 +1,5 @@
 """Workloads K (connections opened and closed a second) and I (what an idle connection costs)."""
 
-import os
 import resource
 import socket
 import time
@@ -26,11 +25,11 @@ SPARE_DESCRIPTORS = 64
 def measure_churn(address: Address, effort: Effort) -> list[Figure]:
     """K: with a channel each, in order, by four processes that do nothing else."""
     lasting_s = effort.warm_up_s + effort.window_s
+    meter = Meter(address.port)
     openers = [Beside(open_and_close, address, lasting_s) for _ in range(OPENERS)]
     try:
-        meter = Meter(address.port, [opener.process for opener in openers])
         count = sum(opener.result(lasting_s + RESULT_LIMIT_S) for opener in openers)
-        load = meter.load()
+        load = meter.load(*(opener.process for opener in openers))
     finally:
         for opener in openers:
             opener.close()
@@ -61,13 +60,13 @@ def measure_idle(address: Address, effort: Effort) -> list[Figure]:
     before_octets = processes.resident_octets(broker)
     opened: list[socket.socket] = []
     try:
-        opening = Meter(address.port, [os.getpid()])
+        opening = Meter(address.port)
         for _ in range(effort.connection_count):
             opened.append(handshake.open())  # noqa: PERF401 - what is open must be closed if one fails
         load = opening.load()
         time.sleep(SETTLE_S)
         octets = processes.resident_octets(broker) - before_octets
-        idle = Meter(address.port, [os.getpid()])
+        idle = Meter(address.port)
         time.sleep(effort.window_s)
         idle_load = idle.load()
     finally:

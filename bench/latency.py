@@ -42,14 +42,14 @@ def measure_latency(address: Address, effort: Effort) -> list[Figure]:
     client.declare_queue(QUEUE, durable=True)
     limit_s = effort.warm_up_s + effort.window_s + RESULT_LIMIT_S
     try:
+        meter = Meter(address.port)
         with (
             Beside(take, address, warm_up_count + count) as taking,
             Beside(publish, address, warm_up_count + count) as publishing,
         ):
-            meter = Meter(address.port, [taking.process, publishing.process])
             confirmed_s, late_count = publishing.result(limit_s)
             delivered_s = taking.result(limit_s)
-            load = meter.load()
+            load = meter.load(taking.process, publishing.process)
     finally:
         client.delete_queue(QUEUE)
         client.close()

@@ -54,11 +54,11 @@ def _measure(
     client.delete_queue(queue)
     client.declare_queue(queue)
     try:
+        meter = Meter(address.port)
         with Beside(take, url, queue) as consumer, Beside(publish, url, queue, lasting_s) as producer:
-            meter = Meter(address.port, [consumer.process, producer.process])
             count = producer.result(lasting_s + RESULT_LIMIT_S)
             consumer.result(RESULT_LIMIT_S)
-            load = meter.load()
+            load = meter.load(consumer.process, producer.process)
     finally:
         client.delete_queue(queue)
         client.close()

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench import processes
@@ -46,32 +45,29 @@ class Load:
 
 
 class Meter:
-    """Looks when it is made and when ``load`` is asked. ``generator``: process ids, alive at both moments."""
+    """Looks when it is made, which is before the generator's processes are, and when ``load`` is asked."""
 
-    __slots__ = ("_before", "_broker", "_generator")
+    __slots__ = ("_began_s", "_broker", "_broker_cpu_s", "_idle_s", "_own_cpu_s")
 
-    def __init__(self, port: int, generator: Sequence[int]) -> None:
+    def __init__(self, port: int) -> None:
         listener = processes.listening_process(port)
         self._broker = processes.process_tree(listener) if listener else []
-        self._generator = generator
-        self._before = self._look()
-
-    def _look(self) -> tuple[float, float, list[float], float]:
-        generator = [processes.cpu_s([process]) for process in self._generator]
-        return time.monotonic(), processes.cpu_s(self._broker), generator, processes.idle_cpu_s()
+        self._began_s = time.monotonic()
+        self._broker_cpu_s = processes.cpu_s(self._broker)
+        self._own_cpu_s = time.process_time()
+        self._idle_s = processes.idle_cpu_s()
 
     @property
     def broker(self) -> list[int]:
         """The broker's processes; none where /proc does not tell."""
         return self._broker
 
-    def load(self) -> Load:
-        """Since the meter was made."""
-        began_s, broker_s, generator_s, idle_s = self._before
-        now_s, broker_now_s, generator_now_s, idle_now_s = self._look()
+    def load(self, *generator: int) -> Load:
+        """Since the meter was made; ``generator``: processes forked since, and alive. This one is always counted."""
+        own_s = time.process_time() - self._own_cpu_s
         return Load(
-            window_s=now_s - began_s,
-            broker_cpu_s=broker_now_s - broker_s if self._broker else None,
-            generator_cpu_s=tuple(now - then for now, then in zip(generator_now_s, generator_s, strict=True)),
-            idle_s=idle_now_s - idle_s,
+            window_s=time.monotonic() - self._began_s,
+            broker_cpu_s=processes.cpu_s(self._broker) - self._broker_cpu_s if self._broker else None,
+            generator_cpu_s=(own_s, *(processes.cpu_s([process]) for process in generator)),
+            idle_s=processes.idle_cpu_s() - self._idle_s,
         )

@@ -26,10 +26,10 @@ def measure_round_trips(address: Address, effort: Effort) -> list[Figure]:
     client.delete_queue(QUEUE)
     client.declare_queue(QUEUE)
     try:
+        meter = Meter(address.port)
         with Beside(answer_requests, address) as other, Beside(ask, address, effort) as asking:
-            meter = Meter(address.port, [other.process, asking.process])
             lasted_s, count = asking.result(effort.warm_up_s + effort.window_s + RESULT_LIMIT_S)
-            load = meter.load()
+            load = meter.load(other.process, asking.process)
     finally:
         client.delete_queue(QUEUE)
         client.close()

@@ -1,6 +1,5 @@
 """Workload Q: durable queues declared and bound to a durable exchange, one by one and many on the way at once."""
 
-import os
 import time
 
 from bench.client import Address, Client
@@ -35,7 +34,7 @@ def _declare(address: Address, client: Client, batch: int, window_s: float) -> t
     """As many as the window allows, ``batch`` pairs on the way at once; deleted afterwards."""
     pairs = [(client.encode_declare(name, durable=True), client.encode_bind(name, EXCHANGE, name)) for name in NAMES]
     count = 0
-    meter = Meter(address.port, [os.getpid()])
+    meter = Meter(address.port)
     until_s = time.monotonic() + window_s
     try:
         while count < len(NAMES) and time.monotonic() < until_s:
