@@ -100,13 +100,13 @@ class Entrance(asyncio.Protocol):
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
         self._inner: Any = None
+        self._early = b""
         self._transport: asyncio.Transport
         self._is_gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Read nothing before there is somebody to take it."""
+        """Wait for somebody who takes what is read."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.pause_reading()
         self._doors.admit(self)
 
     def enter(self, web: "Web") -> None:
@@ -115,11 +115,18 @@ class Entrance(asyncio.Protocol):
             return
         self._inner = web.new_protocol()
         self._inner.connection_made(self._transport)
-        self._transport.resume_reading()
+        if self._early:
+            self._inner.data_received(self._early)
+            self._early = b""
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Pass octets on."""
-        self._inner.data_received(data)
+        """Pass octets on, or keep the first of them for whoever comes."""
+        if self._inner is not None:
+            self._inner.data_received(data)
+        else:
+            self._early += data
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool | None:
         """Pass the end on."""

@@ -6,7 +6,7 @@ RabbitMQ: Monitoring with Prometheus and Grafana.
 
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -221,7 +221,7 @@ class Metrics:
             if connection.is_open
             for channel in connection.channels.values()
         ]
-        gauges = {
+        gauges: dict[str, Callable[[Channel], int]] = {
             "consumers": lambda each: len(each.consumers),
             "messages_unacked": lambda each: each.unacked.count,
             "messages_unconfirmed": lambda each: each.unconfirmed_count if each.is_confirming else 0,
@@ -230,7 +230,7 @@ class Metrics:
         for name, value in gauges.items():
             samples = [({"channel": channel_name(each)}, value(each)) for each in channels]
             yield _labelled(GaugeMetricFamily, f"channel_{name}", f"Channel {name.replace('_', ' ')}", samples)
-        counters = {
+        counters: dict[str, Callable[[Counts, Channel], int]] = {
             "messages_published": lambda counts, _: counts.publish,
             "messages_confirmed": lambda counts, _: counts.confirm,
             "messages_unroutable_returned": lambda counts, _: counts.return_unroutable,
@@ -287,7 +287,7 @@ def _queue_values(queue: ClassicQueue) -> dict[str, int]:
 
 def _respond(call: Call, *, is_per_object: bool) -> Response:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Metrics(call.node, is_per_object=is_per_object))  # type: ignore[arg-type]
+    registry.register(Metrics(call.node, is_per_object=is_per_object))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
