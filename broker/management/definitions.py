@@ -75,11 +75,12 @@ def _contents(call: Call, vhost: VirtualHost) -> Described:
 
 
 def _describe_vhost(vhost: VirtualHost) -> Described:
+    """Return a virtual host; one about which nothing is said has its name alone, as RabbitMQ 3 has it."""
     metadata = vhost.metadata
     told: Described = {"description": metadata.description, "tags": list(metadata.tags)}
     if metadata.default_queue_type:
         told["default_queue_type"] = metadata.default_queue_type
-    return {"name": vhost.name, **told, "metadata": told}
+    return {"name": vhost.name, **told, "metadata": told} if any(told.values()) else {"name": vhost.name}
 
 
 def export_all(call: Call) -> Response:

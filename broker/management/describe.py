@@ -53,12 +53,18 @@ def with_rate(node: ManagedNode, counted: Hashable, name: str, value: int, place
     return {name: value, f"{name}_details": rate(node.rates.of(counted, place))}
 
 
-def message_stats(node: ManagedNode, counted: Hashable, counts: Counts, open_count: int) -> Described:
+def message_stats(
+    node: ManagedNode,
+    counted: Hashable,
+    counts: Counts,
+    open_count: int,
+    publish_keys: tuple[str, ...] = PUBLISH_KEYS,
+) -> Described:
     """Return ``message_stats``: publishes if there were any, deliveries if there were any."""
     values = dict(zip(SAMPLED, counts.sample(open_count), strict=True))
     names: tuple[str, ...] = ()
-    if any(values[name] for name in PUBLISH_KEYS):
-        names += PUBLISH_KEYS
+    if any(values[name] for name in publish_keys):
+        names += publish_keys
     if any(values[name] for name in DELIVER_KEYS):
         names += DELIVER_KEYS
     stats: Described = {}
@@ -110,7 +116,7 @@ def describe_queue(node: ManagedNode, vhost: VirtualHost, queue: ClassicQueue) -
         "reductions_details": rate(0.0),
         "state": "running",
     }
-    stats = message_stats(node, queue, counts_of(queue), queue.unacked_count)
+    stats = message_stats(node, queue, counts_of(queue), queue.unacked_count, ("publish",))
     if stats:
         described["message_stats"] = stats
     if isinstance(queue.exclusive_owner, Connection):
