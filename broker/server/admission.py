@@ -47,6 +47,12 @@ class Admission:
         """Whether ``user``, whom a checked client certificate names, may come in, and count it."""
         return self._counted(user in self._control.users and self._may_come(user, is_local))
 
+    def why_refused(self, user: str, is_local: bool) -> str:
+        """Return for the log, never for the client, why a login of ``user`` was refused."""
+        if not self._may_come(user, is_local):
+            return f"user '{user}' can only connect from the broker's own machine (loopback_users)"
+        return "invalid credentials"
+
     def _may_come(self, user: str, is_local: bool) -> bool:
         return is_local or user not in self._loopback_users
 

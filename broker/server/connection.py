@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         self.tls: PeerTls | None = None
         self.reason = ""
         self.is_open = False
+        self._is_local = False
         self._is_closing = False
         self._is_unread = False
         self.has_published = False
@@ -108,7 +109,8 @@ class Connection(asyncio.Protocol):
         self.broker.connections.add(self)
         self.tls = peer_tls(transport.get_extra_info("ssl_object"), self.broker.settings.tls_login)
         certified_user = self.tls.login if self.tls is not None else ""
-        self._handshake = self.broker.new_handshake(not peer or _is_loopback(peer[0]), certified_user)
+        self._is_local = not peer or _is_loopback(peer[0])
+        self._handshake = self.broker.new_handshake(self._is_local, certified_user)
         self._deadline = self.broker.clock.call_later(
             int(self.broker.settings.handshake_timeout_s * 1000), self._handshake_timed_out
         )
@@ -170,7 +172,7 @@ class Connection(asyncio.Protocol):
         self.out.clear()
         if was_open or self.user:
             reason = self.reason or (str(exc) if exc else "client closed the socket without connection.close")
-            log.info("connection closed", peer=self.peer, user=self.user, reason=reason)
+            log.info("connection closed", peer=self.peer, user=self.user, vhost=self.vhost.name, reason=reason)
         else:
             log.debug("connection ended in handshake", peer=self.peer, reason=self.reason)
         self.broker.schedule_finish()
@@ -184,6 +186,9 @@ class Connection(asyncio.Protocol):
         if len(self._header) == PROTOCOL_HEADER_OCTETS:
             assert self._handshake is not None
             self.send(self._handshake.receive_header(self._header))
+            if self._handshake.is_closed:
+                self.reason = f"not the protocol header of AMQP 0-9-1: {self._header!r}"
+                log.warning("connection refused", peer=self.peer, reason=self.reason)
             self._close_after_handshake(self._handshake)
         return data[missing:]
 
@@ -458,13 +463,15 @@ class Connection(asyncio.Protocol):
         if self._is_closing:
             return
         handshake = self._handshake
-        if handshake is not None and not (handshake.is_authenticated or isinstance(error, LoginRefused)):
+        is_refusal = isinstance(error, LoginRefused)
+        if handshake is not None and not (handshake.is_authenticated or is_refusal):
             self._drop(without_octets(error.reply_text))
             return
         self.reason = without_octets(error.reply_text)
         user = self.user or (handshake.user if handshake is not None else "")
         note = log.info if isinstance(error, ConnectionForced) else log.warning
-        note("connection error", peer=self.peer, user=user, text=self.reason)
+        details = {"why": self.broker.admission.why_refused(user, self._is_local)} if is_refusal else {}
+        note("connection error", peer=self.peer, user=user, text=self.reason, **details)
         self._leave()
         self._is_closing = True
         self.resume_reading(*self._pauses)
