@@ -70,7 +70,7 @@ class Residency:
     LOOK_OCTETS. ``is_logging`` says that the log keeps what it is given.
     """
 
-    __slots__ = ("_queues", "arrived_octets", "is_logging", "limit_octets", "shapes", "shelf_count", "store")
+    __slots__ = ("_queues", "arrived_octets", "is_logging", "limit_octets", "on_lost", "shapes", "shelf_count", "store")
 
     def __init__(
         self, store: PagingStore | None = None, limit_octets: int = LIMIT_OCTETS, *, is_logging: bool = True
@@ -81,6 +81,8 @@ class Residency:
         self.arrived_octets = 0
         self.shelf_count = 0
         self.shapes = Shapes()
+        self.on_lost: Callable[[ClassicQueue, int], None] = _pass_over
+        """Is told how many messages of a queue could not be read back."""
         self._queues: WeakSet[ClassicQueue] = WeakSet()
 
     def watch(self, queue: "ClassicQueue") -> None:
@@ -117,6 +119,10 @@ class Residency:
             surplus -= queue.backlog.page_out(queue, surplus, self.head_octets)
             if surplus <= 0:
                 return
+
+
+def _pass_over(queue: "ClassicQueue", count: int) -> None:
+    """Nobody wants to know."""
 
 
 def _size(sized: "tuple[int, ClassicQueue]") -> int:

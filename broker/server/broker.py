@@ -90,6 +90,7 @@ class Broker:
         self.unwritten: list[Connection] = []
         messages = UnloggedMessages(store) if settings.durability == "memory" else store
         self.residency = Residency(store, settings.resident_octets, is_logging=messages is store)
+        self.residency.on_lost = self._lost
         self.queue_context = QueueContext(
             messages,
             clock,
@@ -203,6 +204,10 @@ class Broker:
         log.info("virtual host deleted", vhost=vhost)
 
     # What queues ask for
+
+    def _lost(self, queue: ClassicQueue, count: int) -> None:
+        damage = self.store.reading.damage[-1:]
+        log.error("messages cannot be read back", queue=queue.name, vhost=queue.vhost_name, count=count, damage=damage)
 
     def _dead_letter(self, queue: ClassicQueue, stretch: Stretch, reason: str) -> None:
         self.dead_letters.dead_letter(queue, stretch, reason)

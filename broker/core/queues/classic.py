@@ -195,6 +195,7 @@ class ClassicQueue:
     def lost(self, count: int) -> None:
         """Forget messages that could not be read back; the store has noted which."""
         self.message_count -= count
+        self.context.residency.on_lost(self, count)
 
     def is_logged(self, stretch: Stretch) -> bool:
         """Whether the log is told about these messages of its."""
