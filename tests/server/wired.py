@@ -145,8 +145,14 @@ class Client:
 class Node:
     """A broker and what it stands on. ``settle`` waits until the disk has all that was promised to be there."""
 
-    def __init__(self, store: Store, reports: "SimpleQueue[Callable[[], None]]", **settings: Any) -> None:
-        self.clock = ManualClock()
+    def __init__(
+        self,
+        store: Store,
+        reports: "SimpleQueue[Callable[[], None]]",
+        clock: ManualClock | None = None,
+        **settings: Any,
+    ) -> None:
+        self.clock = clock or ManualClock()
         self.turns = Turns()
         self.store = store
         self._reports = reports
