@@ -8,7 +8,9 @@ COPY broker /source/broker
 COPY protocol /source/protocol
 COPY storage /source/storage
 RUN python -m venv --without-pip /opt/leveret \
-    && python -m pip --python /opt/leveret/bin/python install --no-cache-dir --disable-pip-version-check /source
+    && python -m pip --python /opt/leveret/bin/python install --no-cache-dir --disable-pip-version-check /source \
+    && for name in rabbitmqctl rabbitmq-diagnostics rabbitmqadmin rabbitmq-plugins rabbitmq-server; do \
+        ln -s leveret "/opt/leveret/bin/$name"; done
 
 FROM python:3.13-slim
 # 999 owns the volumes of the official image too. Its directory is open to all, so that any other user

@@ -14,7 +14,7 @@ OFTEN = ("--health-interval=1s", "--health-retries=1", "--health-start-period=0s
 
 
 def health(container: Container) -> str:
-    """Have the check run where the engine does not do so by itself, and return the state: healthy, unhealthy, starting."""
+    """Return the state: healthy, unhealthy, starting. Has podman run the check, which it does not do by itself."""
     if container.engine.name.endswith("podman"):
         container.engine.ask("healthcheck", "run", container.container_id)
     state = container.inspect()["State"]
