@@ -33,9 +33,17 @@ MAY_IMPORT = {
         "broker.server.lifecycle",
     ),
     "broker.doctor": ("storage",),
-    "broker.__main__": ("broker.cli",),
+    "broker.command": ("broker.cli", "broker.control"),
+    "broker.__main__": ("broker.command",),
+    "broker.control": ("broker.control",),
+    "broker.control.actions": ("broker.__init__", "broker.config", "broker.control", "broker.server", "protocol"),
+    "broker.control.server": ("broker.control", "broker.management"),
     "broker.core": ("broker.core", "protocol", "storage"),
     "broker.server": ("broker.__init__", "broker.config", "broker.core", "broker.server", "protocol", "storage"),
+    "broker.server.lifecycle": (
+        *("broker.__init__", "broker.config", "broker.control", "broker.management", "broker.server"),
+        *("protocol", "storage"),
+    ),
     "broker.management": (
         *("broker.__init__", "broker.config", "broker.core", "broker.management", "broker.server"),
         *("protocol", "storage"),
@@ -45,8 +53,8 @@ MAY_IMPORT = {
     "tests": OURS,
 }
 
-# Only the lifecycle starts the management part.
-MANAGEMENT_IMPORTERS = ("broker.management", "broker.server.lifecycle", "tests")
+# Only the lifecycle and the control socket start the management part.
+MANAGEMENT_IMPORTERS = ("broker.management", "broker.control.server", "broker.server.lifecycle", "tests")
 
 # Parts without input and output, and what they must therefore not import.
 WITHOUT_IO = ("protocol", "broker.core")
@@ -58,6 +66,9 @@ THIRD_PARTY = {
     "storage": (),
     "broker": ("annotated_types", "pamqp", "pydantic", "pydantic_settings", "structlog", "uvloop"),
     "broker.core": ("pamqp",),
+    "broker.control": (),
+    "broker.control.actions": ("structlog",),
+    "broker.control.server": ("starlette", "structlog", "uvicorn"),
     "broker.management": ("prometheus_client", "starlette", "structlog", "uvicorn"),
     "conformance": ("pika", "rich"),
 }
@@ -163,7 +174,7 @@ def test_protocol_and_core_import_nothing_that_does_io_or_tells_the_time() -> No
 
 
 def test_only_the_clock_and_measurements_read_the_time() -> None:
-    readers = ("broker.server.clock", "storage", "bench", "conformance", "tests")
+    readers = ("broker.server.clock", "broker.control.verbs", "storage", "bench", "conformance", "tests")
     wrong = [
         str(found)
         for found in all_imports()

@@ -19,6 +19,8 @@ import structlog
 
 import broker
 from broker.config import Settings
+from broker.control.actions import Door, Operator, ShutDoor
+from broker.control.server import ControlSocket
 from broker.management.door import Doors
 from broker.server import listener, logs
 from broker.server.broker import Broker
@@ -101,6 +103,7 @@ class Life:
         self._loop: asyncio.AbstractEventLoop
         self._node: Broker | None = None
         self._watch: ResourceWatch | None = None
+        self._door = Door()
 
     async def live(self) -> int:
         """Start, serve, stop; return the exit code."""
@@ -119,16 +122,33 @@ class Life:
             node.restore()
             self._watch = ResourceWatch(self.settings, node.alarms, node.clock, store)
             self._watch.start()
+            control = self.open_control(node, self._watch)
             servers = await self.listen(loop, node)
             doors = Doors(node)
             await doors.open()
             await self._stopping.wait()
             doors.close()
             await drain(node, servers)
+            if control is not None:
+                await control.close()
         finally:
             store.close()
         log.info("Leveret has stopped", exit_code=self.exit_code)
         return self.exit_code
+
+    def open_control(self, node: Broker, watch: ResourceWatch) -> ControlSocket | None:
+        """Let the operator in; the broker can do without."""
+        try:
+            control = ControlSocket(self.settings.data_dir)
+        except OSError as error:
+            log.warning("there is no control socket, so 'leveret ctl' needs --url", reason=listener.reason(error))
+            return None
+        control.serve(Operator(node, watch, self._door, self._stopping.set))
+        return control
+
+    def new_connection(self, node: Broker) -> asyncio.Protocol:
+        """Return what serves a client that has come."""
+        return Connection(node) if self._door.is_open else ShutDoor()
 
     async def listen(self, loop: asyncio.AbstractEventLoop, node: Broker) -> list[asyncio.Server]:
         """Accept connections, and say so. Raises ListenError."""
@@ -141,13 +161,13 @@ class Life:
             catch_signal(loop, signal.SIGHUP, self.reload)
         try:
             servers = [
-                await loop.create_server(lambda: Connection(node), sock=bound, backlog=listener.BACKLOG)
+                await loop.create_server(lambda: self.new_connection(node), sock=bound, backlog=listener.BACKLOG)
                 for bound in self.sockets
             ]
             if self.certificates is not None:
                 servers += [
                     await loop.create_server(
-                        lambda: Connection(node),
+                        lambda: self.new_connection(node),
                         sock=bound,
                         backlog=listener.BACKLOG,
                         ssl=self.certificates.context,

@@ -1,0 +1,50 @@
+"""The way in for every command: to the broker, or to what an operator asks of it, by name or by first argument.
+
+Which of the two it is decides what is loaded: a broker takes a third of a second of it, a health check must not.
+Called under the name of one of RabbitMQ's commands (a link, as in the container image), it answers as that one.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from broker.control.names import NAMES, install
+
+
+def main(arguments: Sequence[str] | None = None, name: str | None = None) -> int:
+    """Run the command; return the exit code. ``name`` is the one that it is called under."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    called = Path(sys.argv[0] if name is None else name).name.removesuffix(".exe")
+    if called in NAMES and called != "rabbitmq-server":
+        return operate(called, given)
+    first = given[0] if given else ""
+    if first == "ctl":
+        return operate("leveret ctl", given[1:])
+    if first == "admin":
+        return operate("rabbitmqadmin", given[1:], "leveret admin")
+    if first == "plugins":
+        return operate("rabbitmq-plugins", given[1:], "leveret plugins")
+    if first == "install-names":
+        return install(given[1:])
+    if first == "completion":
+        from broker.control.completion import show
+
+        return show(given[1:])
+    from broker import cli
+
+    return cli.main([each for each in given if each != "-detached"] if called == "rabbitmq-server" else given)
+
+
+def operate(what: str, arguments: list[str], program: str | None = None) -> int:
+    """Run one of the operator's commands."""
+    if what == "rabbitmqadmin":
+        from broker.control import admin
+
+        return admin.main(arguments, program or what)
+    if what == "rabbitmq-plugins":
+        from broker.control import plugins
+
+        return plugins.main(arguments, program or what)
+    from broker.control import commands
+
+    return commands.main(arguments, program or what)

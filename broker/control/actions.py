@@ -1,0 +1,199 @@
+"""What only the operator on the broker's own machine may ask: paths below ``/control`` of the control socket.
+
+GET answers with facts, POST with a JSON object changes something. It runs on the broker's loop.
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+import broker as leveret
+from broker.config import Mark, Settings
+from broker.server.broker import Broker
+from broker.server.resources import ResourceWatch, available_octets
+from protocol.errors import ConnectionForced
+
+log = structlog.get_logger("leveret.control")
+
+STOP_APP_TEXT: Final = "broker forced connection closure with reason 'shutdown'"
+
+
+class ActionRefused(Exception):
+    """An action that is not done: ``status`` is HTTP's, the text says why."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(slots=True)
+class Door:
+    """Whether clients are let in: ``stop_app`` shuts it."""
+
+    is_open: bool = True
+
+
+class ShutDoor(asyncio.Protocol):
+    """A connection that comes while the door is shut: it is closed at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it."""
+        transport.close()
+
+
+@dataclass(slots=True)
+class Operator:
+    """What the actions act on. ``stop`` ends the broker in order."""
+
+    broker: Broker
+    watch: ResourceWatch
+    door: Door
+    stop: Callable[[], None]
+
+    # Facts
+
+    def status(self) -> dict[str, Any]:
+        """Return what the process is and where it listens."""
+        broker = self.broker
+        return {
+            "node": node_name(broker.settings),
+            "pid": os.getpid(),
+            "version": leveret.__version__,
+            "release": broker.settings.product_version or broker.compat.profile.release,
+            "is_running": self.door.is_open,
+            "alarms": sorted(broker.alarms.raised),
+            "listeners": [
+                {"protocol": protocol, "ip_address": address, "port": port}
+                for protocol, address, port in broker.listening
+            ],
+            "data_dir": str(broker.settings.data_dir.absolute()),
+            "memory_limit": self.watch.memory_limit_octets,
+            "disk_limit": self.watch.disk_limit_octets,
+        }
+
+    def environment(self) -> dict[str, Any]:
+        """Return the settings in force, without secrets."""
+        secret = {key for key, field in Settings.model_fields.items() if Mark.SECRET in field.metadata}
+        return self.broker.settings.model_dump(mode="json", exclude=secret)
+
+    # Actions
+
+    def authenticate(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return whether a password is the user's."""
+        user, password = text_of(given, "user"), text_of(given, "password")
+        return {"is_right": self.broker.access_control.users.is_login(user, password.encode())}
+
+    def set_memory_limit(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Set the memory limit, in octets or as a share of what there is."""
+        if "octets" in given:
+            limit = int(number_of(given, "octets"))
+        else:
+            limit = int(number_of(given, "fraction") * available_octets())
+        self.watch.memory_limit_octets = limit
+        return self._limits_changed()
+
+    def set_disk_limit(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Set the disk limit, in octets or as a multiple of the memory."""
+        if "octets" in given:
+            limit = int(number_of(given, "octets"))
+        else:
+            limit = int(number_of(given, "memory_factor") * available_octets())
+        self.watch.disk_limit_octets = limit
+        return self._limits_changed()
+
+    def _limits_changed(self) -> dict[str, Any]:
+        limits = {"memory_limit": self.watch.memory_limit_octets, "disk_limit": self.watch.disk_limit_octets}
+        log.info("limits were set", **limits)
+        self.watch.look()
+        return limits
+
+    def stop_broker(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """End in order, after the answer."""
+        log.info("Leveret stops", by="the operator")
+        self.broker.loop.call_soon(self.stop)
+        return {}
+
+    def stop_app(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Close all connections and let no more in."""
+        self.door.is_open = False
+        for connection in list(self.broker.connections):
+            connection.close(ConnectionForced(STOP_APP_TEXT))
+        log.info("nobody is let in", by="the operator")
+        return {}
+
+    def start_app(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Let clients in again."""
+        self.door.is_open = True
+        log.info("clients are let in", by="the operator")
+        return {}
+
+    def reset(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Delete everything and make what the first start makes. Raises ActionRefused while clients are let in."""
+        if self.door.is_open:
+            raise ActionRefused(400, "stop_app comes before reset")
+        control, settings = self.broker.access_control, self.broker.settings
+        for vhost in tuple(control.vhosts):
+            control.delete_vhost(vhost)
+        for user in control.users.listed():
+            control.delete_user(user.name)
+        control.make_default(settings.default_vhost, settings.default_user, settings.default_pass)
+        log.warning("everything was deleted", by="the operator")
+        return {}
+
+    def set_log_level(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Refuse: the level is chosen at the start."""
+        raise ActionRefused(400, "the log level is set at the start, by log_level")
+
+    def answer(self, method: str, name: str, body: bytes) -> dict[str, Any]:
+        """Return an action's answer. Raises ActionRefused."""
+        if method == "GET":
+            facts = {"status": self.status, "environment": self.environment}.get(name)
+            if facts is None:
+                raise ActionRefused(404, "no such action")
+            return facts()
+        action = {
+            "authenticate": self.authenticate,
+            "memory-limit": self.set_memory_limit,
+            "disk-limit": self.set_disk_limit,
+            "stop": self.stop_broker,
+            "stop-app": self.stop_app,
+            "start-app": self.start_app,
+            "reset": self.reset,
+            "log-level": self.set_log_level,
+        }.get(name)
+        if action is None or method != "POST":
+            raise ActionRefused(404, "no such action")
+        try:
+            given = json.loads(body)
+        except ValueError:
+            given = None
+        if not isinstance(given, dict):
+            raise ActionRefused(400, "a JSON object is expected")
+        return action(given)
+
+
+def node_name(settings: Settings) -> str:
+    """Return the node's name, as the HTTP API has it."""
+    return settings.node_name or f"rabbit@{socket.gethostname().partition('.')[0] or 'localhost'}"
+
+
+def text_of(given: Mapping[str, Any], key: str) -> str:
+    """Return a text of the body. Raises ActionRefused."""
+    value = given.get(key)
+    if not isinstance(value, str):
+        raise ActionRefused(400, f"{key} must be a text")
+    return value
+
+
+def number_of(given: Mapping[str, Any], key: str) -> float:
+    """Return a number of the body. Raises ActionRefused."""
+    value = given.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1 << 60:
+        raise ActionRefused(400, f"{key} must be a number")
+    return value

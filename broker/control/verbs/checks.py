@@ -1,0 +1,226 @@
+"""Verbs of rabbitmq-diagnostics: health checks, with exit code 69 for what is not well."""
+
+import socket
+from typing import Any, Final
+
+from broker.control.failures import OK, UNAVAILABLE, Failure, Refused
+from broker.control.verb import Session, Verb
+from broker.control.verbs.node import listener_line, listeners, shown_listener
+
+GROUP: Final = "Health checks"
+CONNECT_S: Final = 5.0
+
+
+def ping(session: Session) -> None:
+    """Tell whether the process answers."""
+    session.facts()
+    session.doing(f"Will ping {session.node}. This only checks if the broker's process runs and answers.")
+    session.output.value({"result": "ok"}, "Ping succeeded")
+
+
+def check_running(session: Session) -> None:
+    """Tell whether clients are let in."""
+    session.doing(f"Checking if RabbitMQ is running on node {session.node} ...")
+    if not session.facts()["is_running"]:
+        raise Failure(UNAVAILABLE, f"RabbitMQ on node {session.node} is not running or has not fully booted yet")
+    text = f"RabbitMQ on node {session.node} is fully booted and running"
+    session.output.value({"result": "ok", "message": text}, text)
+
+
+def is_booting(session: Session) -> None:
+    """Tell that the node is not starting: it answers only when it has started."""
+    session.doing(f"Asking node {session.node} for its boot status ...")
+    state = "is fully booted (check with is_running), stopped or has not started booting yet"
+    session.output.line(f"RabbitMQ on node {session.node} {state}")
+
+
+def _alarms(session: Session) -> list[str]:
+    if session.client.place.is_local:
+        return list(session.facts()["alarms"])
+    try:
+        session.client.get("health", "checks", "local-alarms")
+    except Refused as refused:
+        return [refused.reason]
+    return []
+
+
+def check_local_alarms(session: Session) -> None:
+    """Tell whether memory or disk runs low."""
+    session.doing(f"Asking node {session.node} to report any local resource alarms ...")
+    _tell_alarms(session, "no local alarms", UNAVAILABLE)
+
+
+def check_alarms(session: Session) -> None:
+    """The same: there is one node."""
+    session.doing(f"Asking node {session.node} to report any local resource alarms ...")
+    _tell_alarms(session, "no alarms, local or clusterwide", UNAVAILABLE)
+
+
+def alarms(session: Session) -> int:
+    """Tell alarms; to have some is no failure."""
+    session.doing(f"Asking node {session.node} to report any known resource alarms ...")
+    _tell_alarms(session, "no alarms, local or clusterwide", OK)
+    return OK
+
+
+def _tell_alarms(session: Session, nothing: str, exit_code: int) -> None:
+    raised = _alarms(session)
+    if raised and exit_code:
+        raise Failure(exit_code, f"Node {session.node} reported local alarms: {', '.join(raised)}")
+    lines = [f"{kind} alarm on node {session.node}" for kind in raised]
+    value = {"result": "ok", "local": raised, "global": raised}
+    session.output.value(value, "\n".join(lines) or f"Node {session.node} reported {nothing}")
+
+
+def check_port_connectivity(session: Session) -> None:
+    """Connect to every port that is listened on."""
+    session.doing(f"Testing TCP connections to all active listeners on node {session.node} ...")
+    ports = listeners(session)
+    closed = [each for each in ports if not _connects(session, each)]
+    if closed:
+        numbers = ", ".join(str(each["port"]) for each in closed)
+        raise Failure(UNAVAILABLE, f"Connection attempts failed to the following ports of {session.node}: {numbers}")
+    numbers = ", ".join(str(each["port"]) for each in ports)
+    text = f"Successfully connected to ports {numbers} on node {session.node}."
+    session.output.value({"result": "ok", "message": text}, text)
+
+
+def _connects(session: Session, listener: dict[str, Any]) -> bool:
+    from urllib.parse import urlsplit
+
+    address = str(listener["ip_address"])
+    if not session.client.place.is_local:
+        address = urlsplit(session.client.place.url).hostname or "127.0.0.1"
+    tried = {"::": ("127.0.0.1", "::1"), "0.0.0.0": ("127.0.0.1",), "*": ("127.0.0.1", "::1")}.get(address, (address,))
+    for host in tried:
+        try:
+            socket.create_connection((host, int(listener["port"])), CONNECT_S).close()
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def check_port_listener(session: Session) -> None:
+    """Tell whether a port is listened on."""
+    text = session.arguments[0]
+    if not text.isdecimal():
+        raise session.wrong("the port must be a number")
+    session.doing(f"Asking node {session.node} if there's an active listener on port {text} ...")
+    known = [each["port"] for each in listeners(session)]
+    if int(text) not in known:
+        raise Failure(
+            UNAVAILABLE,
+            f"No listener for port {text} is active on node {session.node}. "
+            f"Found listeners that use the following ports: {', '.join(map(str, known))}",
+        )
+    session.output.value({"result": "ok"}, f"A listener for port {text} is running on node {session.node}.")
+
+
+ALIASES: Final = {"amqp091": "amqp", "amqp10": "amqp", "amqps": "amqp/ssl", "amqp/tls": "amqp/ssl", "ssl": "amqp/ssl"}
+
+
+def check_protocol_listener(session: Session) -> None:
+    """Tell whether a protocol is listened for."""
+    wanted = session.arguments[0]
+    session.doing(f"Asking node {session.node} if there's an active listener for protocol {wanted} ...")
+    known = sorted({each["protocol"] for each in listeners(session)})
+    if ALIASES.get(wanted, wanted) not in known:
+        raise Failure(
+            UNAVAILABLE,
+            f"No listener for protocol {wanted} is active on node {session.node}. "
+            f"Found listeners for the following protocols: {', '.join(known)}",
+        )
+    session.output.value({"result": "ok"}, f"A listener for protocol {wanted} is running on node {session.node}.")
+
+
+def show_listeners(session: Session) -> None:
+    """List the ports that are listened on."""
+    session.doing(f"Asking node {session.node} to report its protocol listeners ...")
+    ports = listeners(session)
+    value = {"result": "ok", "node": session.node, "listeners": [shown_listener(each) for each in ports]}
+    session.output.value(value, "\n".join(listener_line(each) for each in ports))
+
+
+def check_virtual_hosts(session: Session) -> None:
+    """Tell that all virtual hosts are there: none ever fails alone."""
+    session.doing(f"Checking if all vhosts are running on node {session.node} ...")
+    session.facts()
+    text = f"Node {session.node} reported all vhosts as running"
+    session.output.value({"result": "ok"}, text)
+
+
+def node_health_check(session: Session) -> None:
+    """The deprecated check of all: the node runs and has no alarm."""
+    session.doing(f"Checking health of node {session.node} ...")
+    raised = _alarms(session)
+    if raised or not session.facts()["is_running"]:
+        raise Failure(UNAVAILABLE, f"health check failed: {', '.join(raised) or 'the node is not running'}")
+    session.output.line("Health check passed")
+
+
+def server_version(session: Session) -> None:
+    """Tell the version that clients are told."""
+    session.doing(f"Asking node {session.node} for its RabbitMQ version...")
+    session.output.line(str(session.facts()["release"]))
+
+
+def erlang_version(session: Session) -> None:
+    """Tell that there is no Erlang."""
+    session.doing(f"Asking node {session.node} for its Erlang/OTP version...")
+    session.output.line("none: this broker is written in Python")
+
+
+def memory_breakdown(session: Session) -> None:
+    """Tell how much memory is used; it is not broken down."""
+    session.doing(f"Reporting memory breakdown on node {session.node}...")
+    used = session.client.get("nodes", session.facts()["node"]).get("mem_used", 0)
+    session.output.value({"total": used}, f"total: {used / 1e9:.4f} gb (100%)")
+
+
+def always_well(session: Session) -> None:
+    """Tell that a check does not apply to a single node."""
+    session.facts()
+    session.output.line(f"Node {session.node} is the only one in a single node cluster, the check does not apply")
+
+
+def check_certificate_expiration(session: Session) -> None:
+    """Tell whether a certificate ends soon."""
+    within, unit = session.options.get("within", "1"), session.options.get("unit", "months")
+    session.doing(f"Checking certificate expiration on node {session.node} ...")
+    session.client.get("health", "checks", "certificate-expiration", within, unit)
+    session.output.line(f"No certificates are expiring within {within} {unit}.")
+
+
+def _check(name: str, run: Any, summary: str, usage: str = "", count: int = 0) -> Verb:
+    return Verb(name, usage, summary, run, count, count, group=GROUP)
+
+
+VERBS: Final = (
+    _check("ping", ping, "Tells whether the process answers"),
+    _check("check_running", check_running, "Tells whether clients are let in"),
+    _check("is_running", check_running, "The same"),
+    _check("is_booting", is_booting, "Tells whether the node is starting"),
+    _check("check_local_alarms", check_local_alarms, "Fails if memory or disk runs low"),
+    _check("check_alarms", check_alarms, "The same"),
+    _check("alarms", alarms, "Lists alarms"),
+    _check("check_port_connectivity", check_port_connectivity, "Connects to every port that is listened on"),
+    _check("check_port_listener", check_port_listener, "Fails if a port is not listened on", "<port>", 1),
+    _check("check_protocol_listener", check_protocol_listener, "The same for a protocol", "<protocol>", 1),
+    _check("check_virtual_hosts", check_virtual_hosts, "Tells that virtual hosts are there"),
+    _check("listeners", show_listeners, "Lists the ports that are listened on"),
+    _check("node_health_check", node_health_check, "Deprecated: the node runs and has no alarm"),
+    _check("server_version", server_version, "Tells the version that clients are told"),
+    _check("erlang_version", erlang_version, "Tells that there is no Erlang"),
+    _check("memory_breakdown", memory_breakdown, "Tells the memory used"),
+    _check("check_if_node_is_quorum_critical", always_well, "Does not apply to a single node"),
+    _check("check_if_node_is_mirror_sync_critical", always_well, "Does not apply to a single node"),
+    Verb(
+        "check_certificate_expiration",
+        "--within <count> --unit days|weeks|months|years",
+        "Fails if a certificate ends soon",
+        check_certificate_expiration,
+        options={"within": "count", "unit": "unit"},
+        group=GROUP,
+    ),
+)

@@ -1,0 +1,473 @@
+"""Verbs about the node as a whole: status, limits, starting and stopping."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from broker.control.failures import DATA, OK, TEMPORARY, UNAVAILABLE, USAGE, Failure, Unreachable
+from broker.control.verb import Session, Verb
+
+GROUP: Final = "Node"
+POLL_S: Final = 0.1
+GIB: Final = 1_000_000_000
+
+
+def status(session: Session) -> None:
+    """Tell what the node is and uses."""
+    session.doing(f"Status of node {session.node} ...")
+    session.output.value(node_status(session), "\n".join(status_lines(session)))
+
+
+def node_status(session: Session) -> dict[str, Any]:
+    """Return what ``status`` shows, with rabbitmq-diagnostics' names."""
+    overview = session.client.get("overview")
+    node = session.client.get("nodes", overview["node"])
+    totals = overview.get("object_totals", {})
+    return {
+        "node": overview["node"],
+        "pid": int(node.get("os_pid") or 0),
+        "rabbitmq_version": overview["rabbitmq_version"],
+        "product_name": overview.get("product_name", "RabbitMQ"),
+        "product_version": overview.get("product_version", overview["rabbitmq_version"]),
+        "os": "Linux" if os.name == "posix" else os.name,
+        "uptime": int(node.get("uptime", 0)) // 1000,
+        "run_queue": node.get("run_queue", 0),
+        "is_under_maintenance": False,
+        "alarms": [
+            kind for kind in ("memory", "disk") if node.get(f"{'mem' if kind == 'memory' else 'disk_free'}_alarm")
+        ],
+        "active_plugins": list(node.get("enabled_plugins", [])),
+        "config_files": list(node.get("config_files", [])),
+        "data_directory": node.get("db_dir", ""),
+        "log_files": list(node.get("log_files", [])),
+        "memory": {"total": node.get("mem_used", 0), "limit": node.get("mem_limit", 0)},
+        "disk_free": node.get("disk_free", 0),
+        "disk_free_limit": node.get("disk_free_limit", 0),
+        "file_descriptors": {"total_used": node.get("fd_used", 0), "total_limit": node.get("fd_total", 0)},
+        "totals": {
+            "connection_count": totals.get("connections", 0),
+            "queue_count": totals.get("queues", 0),
+            "virtual_host_count": len(session.client.get("vhosts", query="columns=name")),
+        },
+        "listeners": [shown_listener(each) for each in listeners(session)],
+    }
+
+
+def status_lines(session: Session) -> list[str]:
+    """Return the node's status for people."""
+    found = node_status(session)
+    memory, descriptors, totals = found["memory"], found["file_descriptors"], found["totals"]
+    sections: dict[str, list[str]] = {
+        "Runtime": [
+            f"OS PID: {found['pid']}",
+            f"OS: {found['os']}",
+            f"Uptime (seconds): {found['uptime']}",
+            "Is under maintenance?: false",
+            f"RabbitMQ version: {found['rabbitmq_version']}",
+            f"Node name: {found['node']}",
+        ],
+        "Plugins": ["Enabled plugins:", "", *(f" * {name}" for name in found["active_plugins"])],
+        "Data directory": [f"Node data directory: {found['data_directory']}"],
+        "Config files": [f" * {name}" for name in found["config_files"]] or ["(none)"],
+        "Log file(s)": [f" * {name}" for name in found["log_files"]] or [" * <stdout>"],
+        "Alarms": [f"{kind} alarm on node {found['node']}" for kind in found["alarms"]] or ["(none)"],
+        "Memory": [
+            f"Total memory used: {memory['total'] / GIB:.4f} gb",
+            f"Memory high watermark: {memory['limit'] / GIB:.4f} gb",
+        ],
+        "File Descriptors": [f"Total: {descriptors['total_used']}, limit: {descriptors['total_limit']}"],
+        "Free Disk Space": [
+            f"Low free disk space watermark: {found['disk_free_limit'] / GIB:.4f} gb",
+            f"Free disk space: {found['disk_free'] / GIB:.4f} gb",
+        ],
+        "Totals": [
+            f"Connection count: {totals['connection_count']}",
+            f"Queue count: {totals['queue_count']}",
+            f"Virtual host count: {totals['virtual_host_count']}",
+        ],
+        "Listeners": [listener_line(each) for each in listeners(session)],
+    }
+    return [line for title, lines in sections.items() for line in (title, "", *lines, "")][:-1]
+
+
+def cluster_status(session: Session) -> None:
+    """Tell about the cluster, which is this node."""
+    node = session.node
+    session.doing(f"Cluster status of node {node} ...")
+    overview = session.client.get("overview")
+    release = overview["rabbitmq_version"]
+    flags = session.client.get("feature-flags")
+    ports = listeners(session)
+    value = {
+        "cluster_name": overview.get("cluster_name", node),
+        "disk_nodes": [node],
+        "ram_nodes": [],
+        "running_nodes": [node],
+        "versions": {node: {"rabbitmq_version": release}},
+        "maintenance_status": {node: "not under maintenance"},
+        "alarms": [],
+        "partitions": {},
+        "listeners": {node: [shown_listener(each) for each in ports]},
+        "feature_flags": [{"name": flag["name"], "state": flag["state"]} for flag in flags],
+    }
+    sections = {
+        "Basics": [f"Cluster name: {value['cluster_name']}"],
+        "Disk Nodes": [node],
+        "Running Nodes": [node],
+        "Versions": [f"{node}: {overview.get('product_name', 'RabbitMQ')} {release}"],
+        "Maintenance status": [f"Node: {node}, status: not under maintenance"],
+        "Network Partitions": ["(none)"],
+        "Listeners": [f"Node: {node}, {listener_line(each)[0].lower()}{listener_line(each)[1:]}" for each in ports],
+        "Feature flags": [f"Flag: {flag['name']}, state: {flag['state']}" for flag in flags],
+    }
+    session.output.value(value, "\n".join(line for t, lines in sections.items() for line in (t, "", *lines, "")))
+
+
+PURPOSES: Final = {
+    "amqp": "AMQP 0-9-1",
+    "amqp/ssl": "AMQP 0-9-1 over TLS",
+    "http": "HTTP API",
+    "https": "HTTP API over TLS",
+    "http/prometheus": "Prometheus exporter API over HTTP",
+}
+
+
+def listeners(session: Session) -> list[dict[str, Any]]:
+    """Return the ports that are listened on, each once: interface, port, protocol."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for each in session.facts()["listeners"]:
+        key = (each["protocol"], each["port"])
+        found.setdefault(key, {"ip_address": each.get("ip_address", "::"), **each})
+    return sorted(found.values(), key=lambda each: int(each["port"]))
+
+
+def shown_listener(each: dict[str, Any]) -> dict[str, Any]:
+    """Return a listener with rabbitmqctl's names."""
+    protocol = each["protocol"]
+    return {
+        "interface": interface(each),
+        "node": each.get("node", ""),
+        "port": each["port"],
+        "protocol": protocol,
+        "purpose": PURPOSES.get(protocol, protocol),
+    }
+
+
+def interface(each: dict[str, Any]) -> str:
+    """Return a listener's address as rabbitmqctl shows it."""
+    address = str(each["ip_address"])
+    return f"[{address}]" if ":" in address else address
+
+
+def listener_line(each: dict[str, Any]) -> str:
+    """Return a listener as a line."""
+    purpose = PURPOSES.get(each["protocol"], each["protocol"])
+    return f"Interface: {interface(each)}, port: {each['port']}, protocol: {each['protocol']}, purpose: {purpose}"
+
+
+def environment(session: Session) -> None:
+    """Tell the settings in force, without secrets."""
+    session.doing(f"Application environment of node {session.node} ...")
+    settings = session.client.control("environment")
+    session.output.value(settings, "\n".join(f"{name} = {value}" for name, value in settings.items()))
+
+
+def report(session: Session) -> None:
+    """Tell all that a report of a problem needs."""
+    from broker.control.verbs import lists, objects, users, vhosts
+
+    session.doing(f"Reporting server status of node {session.node} ...")
+    session.output.line()
+    status(session)
+    session.output.line()
+    for run in (environment, cluster_status) if session.client.place.is_local else (cluster_status,):
+        run(session)
+        session.output.line()
+    for run in (users.list_users, vhosts.list_vhosts, lists.list_connections, lists.list_channels):
+        session.arguments = []
+        run(session)
+        session.output.line()
+    for vhost in [each["name"] for each in session.client.get("vhosts", query="columns=name")]:
+        session.options = {**session.options, "vhost": vhost}
+        for run in (
+            lists.list_queues,
+            lists.list_exchanges,
+            lists.list_bindings,
+            vhosts.list_permissions,
+            objects.list_policies,
+        ):
+            run(session)
+            session.output.line()
+
+
+def version(session: Session) -> None:
+    """Tell the version of RabbitMQ that clients are told, as scripts compare it."""
+    session.output.line(str(session.facts()["release"]))
+
+
+# Limits
+
+
+def set_vm_memory_high_watermark(session: Session) -> None:
+    """Set the memory above which publishers must wait."""
+    kind, text = ("absolute", session.arguments[1]) if len(session.arguments) == 2 else ("", session.arguments[0])
+    if len(session.arguments) == 2 and session.arguments[0] != "absolute":
+        raise Failure(DATA, f"Bad argument: {session.arguments[0]}; it must be a fraction, or absolute <value>")
+    body: dict[str, float]
+    if kind:
+        session.doing(f"Setting memory threshold on {session.node} to {text} bytes ...")
+        body = {"octets": octets(text)}
+    else:
+        fraction = number(text)
+        if not 0 < fraction <= 1:
+            raise Failure(DATA, f"Bad argument: {text}; the fraction is above 0 and up to 1")
+        session.doing(f"Setting memory threshold on {session.node} to {text} ...")
+        body = {"fraction": fraction}
+    session.client.control("memory-limit", body)
+
+
+def set_disk_free_limit(session: Session) -> None:
+    """Set the free disk space below which publishers must wait."""
+    if len(session.arguments) == 2:
+        if session.arguments[0] != "mem_relative":
+            raise Failure(DATA, f"Bad argument: {session.arguments[0]}; it must be a size, or mem_relative <fraction>")
+        factor = number(session.arguments[1])
+        session.doing(f"Setting disk free limit on {session.node} to {session.arguments[1]} times the total RAM ...")
+        session.client.control("disk-limit", {"memory_factor": factor})
+        return
+    size = octets(session.arguments[0])
+    session.doing(f"Setting disk free limit on {session.node} to {session.arguments[0]} bytes ...")
+    session.client.control("disk-limit", {"octets": size})
+
+
+_UNITS: Final = {
+    "": 1,
+    "B": 1,
+    **{f"{letter}{'iB'}": 1024**power for power, letter in enumerate("KMGTP", 1)},
+    **{letter: 1024**power for power, letter in enumerate("kMGTP", 1)},
+    **{f"{letter}B": 1000**power for power, letter in enumerate("kMGTP", 1)},
+    "K": 1024,
+    "KB": 1000,
+}
+
+
+def octets(text: str) -> int:
+    """Return the octets that ``2GB``, ``1GiB`` or ``1000`` stand for. Raises Failure (65)."""
+    digits = text.rstrip("BKMGTPki")
+    factor = _UNITS.get(text[len(digits) :])
+    if not digits.isdecimal() or factor is None:
+        raise Failure(DATA, f"Bad argument: {text}; a size is a number such as 1000000, 50MB or 2GiB")
+    return int(digits) * int(factor)
+
+
+def number(text: str) -> float:
+    """Return a positive number. Raises Failure (65)."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 1e9:
+        raise Failure(DATA, f"Bad argument: {text}; it must be a number")
+    return value
+
+
+def set_log_level(session: Session) -> None:
+    """Log more or less from now on."""
+    level = session.arguments[-1]
+    session.doing(f'Setting log level to "{level}" ...')
+    known = {"debug": "debug", "info": "info", "notice": "info", "warning": "warning", "error": "error"}
+    known |= dict.fromkeys(("critical", "alert", "emergency", "none"), "error")
+    if level not in known:
+        raise Failure(DATA, f"Bad argument: log level {level} is not supported; it is one of {', '.join(known)}")
+    session.client.control("log-level", {"level": known[level]})
+
+
+# Feature flags
+
+
+def list_feature_flags(session: Session) -> None:
+    """List feature flags."""
+    session.doing("Listing feature flags ...")
+    columns = tuple(session.arguments) or ("name", "state")
+    rows = ([flag.get(column) for column in columns] for flag in session.client.get("feature-flags"))
+    session.output.table(columns, rows)
+
+
+def enable_feature_flag(session: Session) -> None:
+    """Enable a feature flag: what RabbitMQ has behind one is always on here."""
+    name = session.arguments[0]
+    session.doing("Enabling all feature flags ..." if name == "all" else f'Enabling feature flag "{name}" ...')
+    if name != "all" and name not in [flag["name"] for flag in session.client.get("feature-flags")]:
+        raise Failure(USAGE, f"This feature flag is not supported by node {session.node}")
+
+
+# Life
+
+
+def stop(session: Session) -> None:
+    """Stop the broker and wait until it has ended."""
+    facts = session.client.control("status")
+    session.doing(f"Stopping and halting node {facts['node']} ...")
+    session.client.control("stop", {})
+    wait_until(lambda: not is_process(facts["pid"]), seconds(session, 60.0), "the broker did not stop")
+    session.doing("Gracefully halting Erlang VM" if session.verb.name == "shutdown" else "")
+
+
+def stop_app(session: Session) -> None:
+    """Close all connections and let no more in; the process stays, as do its data."""
+    session.doing(f"Stopping rabbit application on node {session.node} ...")
+    session.client.control("stop-app", {})
+
+
+def start_app(session: Session) -> None:
+    """Let clients in again."""
+    session.doing(f"Starting node {session.node} ...")
+    session.client.control("start-app", {})
+
+
+def reset(session: Session) -> None:
+    """Delete all that is there and begin as at the first start; after ``stop_app`` only."""
+    if session.client.control("status")["is_running"]:
+        raise Failure(
+            USAGE,
+            "this command requires the 'rabbit' app to be stopped on the target node. "
+            "Stop it with 'rabbitmqctl stop_app'.",
+        )
+    session.doing(f"Resetting node {session.node} ...")
+    session.client.control("reset", {})
+
+
+def await_startup(session: Session) -> None:
+    """Wait until the broker is ready."""
+    limit = seconds(session, 300.0)
+    wait_until(lambda: answers(session), limit, f"operation {session.verb.name} timed out")
+
+
+def wait(session: Session) -> None:
+    """Wait for a process to be there and the broker to be ready; fail if the process ends."""
+    limit = seconds(session, 10.0)
+    if "pid" in session.options:
+        pid = session.options["pid"]
+    elif session.arguments:
+        path = Path(session.arguments[0])
+        session.doing(f"Waiting for pid file '{path}' to appear")
+        text = f"operation wait timed out: no pid file {path}"
+        wait_until(lambda: path.is_file() and bool(path.read_text().strip()), limit, text)
+        pid = path.read_text().strip()
+    else:
+        raise session.wrong("not enough arguments: a pid file, or --pid <pid>")
+    if not pid.isdecimal():
+        raise Failure(DATA, f"{pid!r} is no process number")
+    session.doing(f"Waiting for the broker to start while OS process '{pid}' is running")
+    until = time.monotonic() + limit
+    while not answers(session):
+        if not is_process(int(pid)):
+            raise Failure(UNAVAILABLE, f"process {pid} is not running")
+        if time.monotonic() > until:
+            raise Failure(TEMPORARY, "operation wait timed out")
+        time.sleep(POLL_S)
+    session.doing(f"Applications 'rabbit_and_plugins' are running on node '{session.node}'")
+
+
+def answers(session: Session) -> bool:
+    """Whether the broker is there and ready."""
+    try:
+        return bool(session.facts()["is_running"])
+    except Unreachable:
+        return False
+
+
+def seconds(session: Session, default: float) -> float:
+    """Return what ``--timeout`` gives."""
+    return session.client.timeout_s if "timeout" in session.options and session.client.timeout_s else default
+
+
+def wait_until(is_so: Any, limit_s: float, text: str) -> None:
+    """Return when ``is_so()``. Raises Failure (75) with ``text`` when it takes too long."""
+    until = time.monotonic() + limit_s
+    while not is_so():
+        if time.monotonic() > until:
+            raise Failure(TEMPORARY, text)
+        time.sleep(POLL_S)
+
+
+def is_process(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has waited for does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return True
+
+
+# What a single node without Erlang has not
+
+
+def refuse_eval(session: Session) -> None:
+    """Refuse to run Erlang."""
+    raise Failure(
+        UNAVAILABLE, f"{session.verb.name}: this broker is not written in Erlang and evaluates no expressions"
+    )
+
+
+def refuse_cluster(session: Session) -> None:
+    """Refuse what needs a cluster."""
+    raise Failure(UNAVAILABLE, f"{session.verb.name}: this broker is a single node and forms no clusters")
+
+
+def nothing_to_do(session: Session) -> int:
+    """Accept what has no meaning here."""
+    session.doing(f"{session.verb.name}: there is nothing to do")
+    return OK
+
+
+VERBS: Final = (
+    Verb("status", "", "Tells what the node is and uses", status, group=GROUP),
+    Verb("cluster_status", "", "Tells about the cluster of this one node", cluster_status, group=GROUP),
+    Verb("environment", "", "Tells the settings in force", environment, group=GROUP),
+    Verb("report", "", "Tells all that a report of a problem needs", report, group=GROUP),
+    Verb("version", "", "Tells the version that clients are told", version, group=GROUP),
+    Verb(
+        "set_vm_memory_high_watermark",
+        "<fraction> | absolute <size>",
+        "Sets the memory limit",
+        set_vm_memory_high_watermark,
+        1,
+        2,
+        group=GROUP,
+    ),
+    Verb(
+        "set_disk_free_limit",
+        "<size> | mem_relative <fraction>",
+        "Sets the disk limit",
+        set_disk_free_limit,
+        1,
+        2,
+        group=GROUP,
+    ),
+    Verb("set_log_level", "<level>", "Logs more or less", set_log_level, 1, 2, group=GROUP),
+    Verb("list_feature_flags", "[<column> ...]", "Lists feature flags", list_feature_flags, 0, None, group=GROUP),
+    Verb("enable_feature_flag", "<name>|all", "Accepts a feature flag", enable_feature_flag, 1, 1, group=GROUP),
+    Verb("stop", "[<pidfile>]", "Stops the broker", stop, 0, 1, group=GROUP),
+    Verb("shutdown", "", "Stops the broker", stop, options={"wait": "", "no-wait": ""}, group=GROUP),
+    Verb("stop_app", "", "Lets nobody in", stop_app, group=GROUP),
+    Verb("start_app", "", "Lets clients in again", start_app, group=GROUP),
+    Verb("reset", "", "Deletes everything, after stop_app", reset, group=GROUP),
+    Verb("force_reset", "", "Deletes everything, after stop_app", reset, group=GROUP),
+    Verb("await_startup", "", "Waits until the broker is ready", await_startup, group=GROUP),
+    Verb("wait", "<pidfile> | --pid <pid>", "Waits for a process and its broker", wait, 0, 1, {"pid": "pid"}, GROUP),
+    Verb("await_online_nodes", "<count>", "Has one node online", nothing_to_do, 1, 1, group=GROUP),
+    Verb("rotate_logs", "", "Has nothing to do: logs go to the standard output", nothing_to_do, group=GROUP),
+    Verb("force_boot", "", "Has nothing to do", nothing_to_do, group=GROUP),
+    Verb("eval", "<expression>", "Is refused: there is no Erlang", refuse_eval, 0, None, group=GROUP),
+    Verb("eval_file", "<file>", "Is refused: there is no Erlang", refuse_eval, 0, None, group=GROUP),
+    Verb("join_cluster", "<node>", "Is refused: this is a single node", refuse_cluster, 0, None, group=GROUP),
+    Verb("forget_cluster_node", "<node>", "Is refused: this is a single node", refuse_cluster, 0, None, group=GROUP),
+    Verb("change_cluster_node_type", "<type>", "Is refused", refuse_cluster, 0, None, group=GROUP),
+)

@@ -1,0 +1,286 @@
+"""Verbs about virtual hosts, permissions and limits. RabbitMQ: rabbitmqctl(8), "Access Control"."""
+
+import json
+from typing import Any, Final
+
+from broker.control.failures import DATA, NO_USER, UNAVAILABLE, Failure, Refused
+from broker.control.verb import Session, Verb, failing, found_or
+from broker.control.verbs.users import json_object
+
+GROUP: Final = "Virtual hosts and permissions"
+VHOST_COLUMNS: Final = ("name", "tracing", "description", "tags", "default_queue_type", "cluster_state")
+LIMITS: Final = ("max-connections", "max-queues")
+
+
+def _missing(session: Session) -> str:
+    return f"Virtual host '{session.vhost}' does not exist"
+
+
+def _need_vhost(session: Session, exit_code: int = DATA) -> None:
+    found_or(session, exit_code, _missing(session), "vhosts", session.vhost)
+
+
+def _need_user(session: Session, name: str, exit_code: int = NO_USER) -> None:
+    found_or(session, exit_code, f'User "{name}" does not exist', "users", name)
+
+
+def add_vhost(session: Session) -> None:
+    """Add a virtual host; one that is there already is left as it is."""
+    name = session.arguments[0]
+    session.doing(f'Adding vhost "{name}" ...')
+    keys = {"description": "description", "tags": "tags", "default-queue-type": "default_queue_type"}
+    session.client.put(
+        "vhosts", name, body={key: session.options[o] for o, key in keys.items() if o in session.options}
+    )
+
+
+def update_vhost_metadata(session: Session) -> None:
+    """Change description, tags or default queue type."""
+    name = session.arguments[0]
+    session.doing(f'Updating metadata of vhost "{name}" ...')
+    found_or(session, DATA, f"Virtual host '{name}' does not exist", "vhosts", name)
+    keys = {"description": "description", "tags": "tags", "default-queue-type": "default_queue_type"}
+    session.client.put(
+        "vhosts", name, body={key: session.options[o] for o, key in keys.items() if o in session.options}
+    )
+
+
+def delete_vhost(session: Session) -> None:
+    """Delete a virtual host with all that is in it."""
+    name = session.arguments[0]
+    session.doing(f'Deleting vhost "{name}" ...')
+    text = f"Virtual host '{name}' does not exist"
+    failing(404, DATA, text, lambda: session.client.delete("vhosts", name))
+
+
+def list_vhosts(session: Session) -> None:
+    """List virtual hosts."""
+    columns = chosen(session, VHOST_COLUMNS, ("name",))
+    session.doing("Listing vhosts ...")
+    rows = ([vhost.get(column) for column in columns] for vhost in session.client.get("vhosts"))
+    session.output.table(columns, rows)
+
+
+def trace_on(session: Session) -> None:
+    """Publish what passes to amq.rabbitmq.trace."""
+    _trace(session, "Starting", True)
+
+
+def trace_off(session: Session) -> None:
+    """Stop that."""
+    _trace(session, "Stopping", False)
+
+
+def _trace(session: Session, verb: str, is_on: bool) -> None:
+    session.doing(f'{verb} tracing for vhost "{session.vhost}" ...')
+    _need_vhost(session)
+    session.client.put("vhosts", session.vhost, body={"tracing": is_on})
+    if bool(session.client.get("vhosts", session.vhost).get("tracing")) != is_on:
+        raise Failure(UNAVAILABLE, "this broker does not trace messages")
+    session.doing(f"Trace {'enabled' if is_on else 'disabled'} for vhost {session.vhost}")
+
+
+def set_permissions(session: Session) -> None:
+    """Let a user into a virtual host."""
+    user, configure, write, read = session.arguments
+    session.doing(f'Setting permissions for user "{user}" in vhost "{session.vhost}" ...')
+    _need_user(session, user)
+    _need_vhost(session, UNAVAILABLE)
+    body = {"configure": configure, "write": write, "read": read}
+    session.client.put("permissions", session.vhost, user, body=body)
+
+
+def clear_permissions(session: Session) -> None:
+    """Keep a user out of a virtual host."""
+    user = session.arguments[0]
+    session.doing(f'Clearing permissions for user "{user}" in vhost "{session.vhost}" ...')
+    _need_user(session, user)
+    _need_vhost(session, UNAVAILABLE)
+    if_there(session, "permissions", session.vhost, user)
+
+
+def list_permissions(session: Session) -> None:
+    """List who may do what in a virtual host."""
+    session.doing(f'Listing permissions for vhost "{session.vhost}" ...')
+    _need_vhost(session)
+    found = session.client.get("vhosts", session.vhost, "permissions")
+    session.output.table(*_rows(("user", "configure", "write", "read"), found))
+
+
+def list_user_permissions(session: Session) -> None:
+    """List what a user may do where."""
+    user = session.arguments[0]
+    session.doing(f'Listing permissions for user "{user}" ...')
+    _need_user(session, user, UNAVAILABLE)
+    found = session.client.get("users", user, "permissions")
+    session.output.table(*_rows(("vhost", "configure", "write", "read"), found))
+
+
+def set_topic_permissions(session: Session) -> None:
+    """Narrow what a user may do with a topic exchange."""
+    user, exchange, write, read = session.arguments
+    session.doing(f'Setting topic permissions on "{exchange}" for user "{user}" in vhost "{session.vhost}" ...')
+    _need_user(session, user)
+    _need_vhost(session, UNAVAILABLE)
+    body = {"exchange": exchange, "write": write, "read": read}
+    session.client.put("topic-permissions", session.vhost, user, body=body)
+
+
+def clear_topic_permissions(session: Session) -> None:
+    """Lift topic permissions, of one exchange or of all."""
+    user = session.arguments[0]
+    exchange = session.arguments[1] if len(session.arguments) > 1 else None
+    on = f' on "{exchange}"' if exchange is not None else ""
+    session.doing(f'Clearing topic permissions{on} for user "{user}" in vhost "{session.vhost}" ...')
+    _need_user(session, user)
+    _need_vhost(session, UNAVAILABLE)
+    if_there(session, "topic-permissions", session.vhost, user, *(() if exchange is None else (exchange,)))
+
+
+def list_topic_permissions(session: Session) -> None:
+    """List topic permissions in a virtual host."""
+    session.doing(f'Listing topic permissions for vhost "{session.vhost}" ...')
+    _need_vhost(session)
+    found = session.client.get("vhosts", session.vhost, "topic-permissions")
+    session.output.table(*_rows(("user", "exchange", "write", "read"), found))
+
+
+def list_user_topic_permissions(session: Session) -> None:
+    """List a user's topic permissions."""
+    user = session.arguments[0]
+    session.doing(f'Listing topic permissions for user "{user}" ...')
+    _need_user(session, user, UNAVAILABLE)
+    found = session.client.get("users", user, "topic-permissions")
+    session.output.table(*_rows(("vhost", "exchange", "write", "read"), found))
+
+
+def _rows(columns: tuple[str, ...], found: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[list[Any]]]:
+    return columns, [[each.get(column) for column in columns] for each in found]
+
+
+def set_vhost_limits(session: Session) -> None:
+    """Set limits of a virtual host."""
+    text = session.arguments[0]
+    session.doing(f'Setting vhost limits to "{text}" for vhost "{session.vhost}" ...')
+    limits = json_object(text)
+    _need_vhost(session)
+    unknown = [limit for limit in limits if limit not in LIMITS]
+    if unknown:
+        raise Failure(UNAVAILABLE, f"Unrecognised terms {unknown} in limits")
+    for limit, value in limits.items():
+        session.client.put("vhost-limits", session.vhost, limit, body={"value": value})
+
+
+def clear_vhost_limits(session: Session) -> None:
+    """Clear all limits of a virtual host."""
+    session.doing(f'Clearing vhost "{session.vhost}" limits ...')
+    _need_vhost(session)
+    for limit in LIMITS:
+        if_there(session, "vhost-limits", session.vhost, limit)
+
+
+def list_vhost_limits(session: Session) -> None:
+    """List the limits of a virtual host, or of all."""
+    if "global" in session.options:
+        session.doing("Listing limits for all vhosts ...")
+        found = session.client.get("vhost-limits")
+        rows = [(each["vhost"], json.dumps(each["value"], separators=(",", ":"))) for each in found]
+        session.output.table(("vhost", "limits"), rows)
+        return
+    session.doing(f'Listing limits for vhost "{session.vhost}" ...')
+    _need_vhost(session)
+    found = session.client.get("vhost-limits", session.vhost)
+    limits = found[0]["value"] if found else {}
+    session.output.value(limits, json.dumps(limits, separators=(",", ":")) if limits else "")
+
+
+def if_there(session: Session, *path: str) -> None:
+    """Delete what may not be there."""
+    try:
+        session.client.delete(*path)
+    except Refused as refused:
+        if refused.status != 404:
+            raise
+
+
+def chosen(session: Session, known: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that the arguments name, or the default ones. Raises UsageFailure for an unknown one."""
+    wanted = tuple(name for argument in session.arguments for name in argument.replace(",", " ").split())
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise session.wrong(f"Info key(s) {','.join(unknown)} are not supported")
+    return wanted or default
+
+
+_METADATA: Final = {"description": "text", "tags": "tag,tag", "default-queue-type": "type"}
+_METADATA_USAGE: Final = "<vhost> [--description <text>] [--tags <tag,tag>] [--default-queue-type <type>]"
+
+VERBS: Final = (
+    Verb("add_vhost", _METADATA_USAGE, "Adds a virtual host", add_vhost, 1, 1, _METADATA, GROUP),
+    Verb(
+        "update_vhost_metadata",
+        _METADATA_USAGE,
+        "Changes what is said about a virtual host",
+        update_vhost_metadata,
+        1,
+        1,
+        _METADATA,
+        GROUP,
+    ),
+    Verb("delete_vhost", "<vhost>", "Deletes a virtual host with all that is in it", delete_vhost, 1, 1, group=GROUP),
+    Verb("list_vhosts", "[<column> ...]", "Lists virtual hosts", list_vhosts, 0, None, group=GROUP),
+    Verb("trace_on", "", "Starts to trace messages", trace_on, group=GROUP),
+    Verb("trace_off", "", "Stops it", trace_off, group=GROUP),
+    Verb(
+        "set_permissions",
+        "[-p <vhost>] <username> <configure> <write> <read>",
+        "Lets a user into a virtual host, with three regular expressions",
+        set_permissions,
+        4,
+        4,
+        group=GROUP,
+    ),
+    Verb(
+        "clear_permissions", "[-p <vhost>] <username>", "Keeps a user out of it", clear_permissions, 1, 1, group=GROUP
+    ),
+    Verb("list_permissions", "[-p <vhost>]", "Lists who may do what there", list_permissions, group=GROUP),
+    Verb("list_user_permissions", "<username>", "Lists what a user may do", list_user_permissions, 1, 1, group=GROUP),
+    Verb(
+        "set_topic_permissions",
+        "[-p <vhost>] <username> <exchange> <write> <read>",
+        "Narrows what a user may do with a topic exchange",
+        set_topic_permissions,
+        4,
+        4,
+        group=GROUP,
+    ),
+    Verb(
+        "clear_topic_permissions",
+        "[-p <vhost>] <username> [<exchange>]",
+        "Lifts that",
+        clear_topic_permissions,
+        1,
+        2,
+        group=GROUP,
+    ),
+    Verb("list_topic_permissions", "[-p <vhost>]", "Lists topic permissions", list_topic_permissions, group=GROUP),
+    Verb(
+        "list_user_topic_permissions",
+        "<username>",
+        "Lists a user's topic permissions",
+        list_user_topic_permissions,
+        1,
+        1,
+        group=GROUP,
+    ),
+    Verb("set_vhost_limits", "[-p <vhost>] <json>", "Sets limits", set_vhost_limits, 1, 1, group=GROUP),
+    Verb("clear_vhost_limits", "[-p <vhost>]", "Clears all limits", clear_vhost_limits, group=GROUP),
+    Verb(
+        "list_vhost_limits",
+        "[-p <vhost>] [--global]",
+        "Lists limits",
+        list_vhost_limits,
+        options={"global": ""},
+        group=GROUP,
+    ),
+)
