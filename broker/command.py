@@ -38,13 +38,13 @@ def main(arguments: Sequence[str] | None = None, name: str | None = None) -> int
 def operate(what: str, arguments: list[str], program: str | None = None) -> int:
     """Run one of the operator's commands."""
     if what == "rabbitmqadmin":
-        from broker.control import admin
+        from broker.control.admin import main as admin
 
-        return admin.main(arguments, program or what)
+        return admin(arguments, program or what)
     if what == "rabbitmq-plugins":
-        from broker.control import plugins
+        from broker.control.plugins import main as plugins
 
-        return plugins.main(arguments, program or what)
-    from broker.control import commands
+        return plugins(arguments, program or what)
+    from broker.control.commands import main as verbs
 
-    return commands.main(arguments, program or what)
+    return verbs(arguments, program or what)

@@ -59,6 +59,8 @@ class Client:
     def __init__(self, place: Place, timeout_s: float | None = TIMEOUT_S) -> None:
         self.place = place
         self.timeout_s = timeout_s
+        self.tls_authorities: str | None = None
+        self.is_tls_checked = True
         self._connection: http.client.HTTPConnection | None = None
         self._prefix = ""
         self._headers: dict[str, str] = {}
@@ -146,8 +148,17 @@ class Client:
         self._headers["authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
         self._prefix = parts.path.rstrip("/").removesuffix("/api")
         if parts.scheme == "https":
-            return http.client.HTTPSConnection(parts.hostname, port or DEFAULT_TLS_PORT, timeout=self.timeout_s)
+            return self._tls_connection(parts.hostname, port or DEFAULT_TLS_PORT)
         return http.client.HTTPConnection(parts.hostname, port or DEFAULT_PORT, timeout=self.timeout_s)
+
+    def _tls_connection(self, host: str, port: int) -> http.client.HTTPSConnection:
+        import ssl
+
+        context = ssl.create_default_context(cafile=self.tls_authorities)
+        if not self.is_tls_checked:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return http.client.HTTPSConnection(host, port, timeout=self.timeout_s, context=context)
 
 
 def refusal(status: int, octets: bytes) -> Failure:

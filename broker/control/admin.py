@@ -1,0 +1,419 @@
+"""``rabbitmqadmin`` with the arguments of its first version: ``declare queue name=q``, ``publish``, ``get``, ``list``.
+
+It talks HTTP as that one does, as guest to localhost:15672, and prints its words. RabbitMQ: Management CLI.
+"""
+
+import argparse
+import base64
+import configparser
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NoReturn
+from urllib.parse import quote, urlencode, urlsplit
+
+from broker.control.client import Client, Place
+from broker.control.failures import Failure
+from broker.control.tables import show
+
+FAILED: Final = 1
+DEFAULT_VHOST: Final = "/"
+
+LISTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "connections": ("name", "user", "channels"),
+    "channels": ("name", "user"),
+    "consumers": (),
+    "exchanges": ("name", "type"),
+    "queues": ("name", "messages"),
+    "bindings": ("source", "destination", "routing_key"),
+    "users": (),
+    "vhosts": ("name", "messages"),
+    "permissions": (),
+    "nodes": ("name", "type", "mem_used"),
+    "parameters": (),
+    "policies": (),
+    "operator_policies": (),
+    "vhost_limits": (),
+}
+"""What can be listed, and the columns shown unless others are wanted; () for all."""
+
+IN_VHOST: Final = ("consumers", "exchanges", "queues", "bindings")
+OVERVIEW: Final = ("rabbitmq_version", "cluster_name", "queue_totals.messages", "object_totals.queues")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object: the path to it, the keys it needs and those it may have. Keys in the path are not sent."""
+
+    path: tuple[str, ...]
+    needs: tuple[str, ...]
+    may: Mapping[str, Any] = field(default_factory=dict)
+    json_keys: tuple[str, ...] = ()
+
+
+_SWITCHES: Final = {"auto_delete": "false", "durable": "true", "arguments": {}}
+_POLICY: Final = {"priority": 0, "apply-to": None}
+
+DECLARED: Final[Mapping[str, Kind]] = {
+    "exchange": Kind(
+        ("exchanges", "{vhost}", "{name}"), ("name", "type"), {**_SWITCHES, "internal": "false"}, ("arguments",)
+    ),
+    "queue": Kind(
+        ("queues", "{vhost}", "{name}"), ("name",), {**_SWITCHES, "node": None, "queue_type": None}, ("arguments",)
+    ),
+    "binding": Kind(
+        ("bindings", "{vhost}", "e", "{source}", "{destination_char}", "{destination}"),
+        ("source", "destination"),
+        {"destination_type": "queue", "routing_key": "", "arguments": {}},
+        ("arguments",),
+    ),
+    "vhost": Kind(("vhosts", "{name}"), ("name",), {"tracing": None, "description": None, "tags": None}),
+    "user": Kind(
+        ("users", "{name}"),
+        ("name", "password|password_hash", "tags"),
+        {"password": None, "password_hash": None, "hashing_algorithm": None},
+    ),
+    "permission": Kind(("permissions", "{vhost}", "{user}"), ("vhost", "user", "configure", "write", "read")),
+    "parameter": Kind(
+        ("parameters", "{component}", "{vhost}", "{name}"), ("component", "name", "value"), json_keys=("value",)
+    ),
+    "policy": Kind(
+        ("policies", "{vhost}", "{name}"), ("name", "pattern", "definition"), _POLICY, ("definition", "priority")
+    ),
+    "operator_policy": Kind(
+        ("operator-policies", "{vhost}", "{name}"),
+        ("name", "pattern", "definition"),
+        _POLICY,
+        ("definition", "priority"),
+    ),
+    "vhost_limit": Kind(("vhost-limits", "{vhost}", "{name}"), ("vhost", "name", "value"), json_keys=("value",)),
+}
+DELETED: Final[Mapping[str, Kind]] = {
+    "exchange": Kind(("exchanges", "{vhost}", "{name}"), ("name",)),
+    "queue": Kind(("queues", "{vhost}", "{name}"), ("name",)),
+    "binding": Kind(
+        ("bindings", "{vhost}", "e", "{source}", "{destination_char}", "{destination}", "{properties_key}"),
+        ("source", "destination_type", "destination"),
+        {"properties_key": "~"},
+    ),
+    "vhost": Kind(("vhosts", "{name}"), ("name",)),
+    "user": Kind(("users", "{name}"), ("name",)),
+    "permission": Kind(("permissions", "{vhost}", "{user}"), ("vhost", "user")),
+    "parameter": Kind(("parameters", "{component}", "{vhost}", "{name}"), ("component", "name")),
+    "policy": Kind(("policies", "{vhost}", "{name}"), ("name",)),
+    "operator_policy": Kind(("operator-policies", "{vhost}", "{name}"), ("name",)),
+    "vhost_limit": Kind(("vhost-limits", "{vhost}", "{name}"), ("vhost", "name")),
+}
+CLOSED: Final = {"connection": Kind(("connections", "{name}"), ("name",))}
+PURGED: Final = {"queue": Kind(("queues", "{vhost}", "{name}", "contents"), ("name",))}
+PUBLISH: Final = Kind(
+    ("exchanges", "{vhost}", "{exchange}", "publish"),
+    ("routing_key",),
+    {"payload": None, "properties": {}, "exchange": "amq.default", "payload_encoding": "string"},
+    ("properties",),
+)
+GET: Final = Kind(
+    ("queues", "{vhost}", "{queue}", "get"),
+    ("queue",),
+    {"count": "1", "ackmode": "ack_requeue_true", "payload_file": None, "encoding": "auto", "truncate": None},
+)
+
+EPILOG: Final = """subcommands:
+  list <kind> [<column> ...]     {lists}
+  show overview [<column> ...]
+  declare <kind> key=value ...   {declared}
+  delete <kind> key=value ...    {deleted}
+  close connection name=...
+  purge queue name=...
+  publish routing_key=... [exchange=... payload=... properties=... payload_encoding=...]
+  get queue=... [count=... ackmode=... payload_file=... encoding=...]
+  export <file> | import <file>
+"""
+
+
+class AdminParser(argparse.ArgumentParser):
+    """Tells what is wrong in one line; exit code 1, as rabbitmqadmin."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(FAILED, f"*** {message} (see {self.prog} --help)\n")
+
+
+class Admin:
+    """One call: the broker's HTTP API, the options, and the words after them."""
+
+    def __init__(self, client: Client, options: argparse.Namespace) -> None:
+        self.client = client
+        self.options = options
+
+    def run(self, subcommand: str, words: list[str]) -> None:
+        """Do what is asked for. Raises Failure."""
+        does = {
+            "list": self.list_kind,
+            "show": self.show_overview,
+            "declare": self.declare,
+            "delete": self.delete,
+            "close": self.close,
+            "purge": self.purge,
+            "publish": self.publish,
+            "get": self.get,
+            "export": self.export,
+            "import": self.import_file,
+        }.get(subcommand)
+        if does is None:
+            raise Failure(FAILED, f"Subcommand {subcommand} not recognised")
+        does(words)
+
+    def say(self, text: str) -> None:
+        """Write a line, unless nobody wants to know."""
+        if not self.options.quiet:
+            print(text)  # noqa: T201 - the command's own output
+
+    # Lists
+
+    def list_kind(self, words: list[str]) -> None:
+        """List all of a kind."""
+        if not words or words[0] not in LISTS:
+            raise Failure(FAILED, f"Don't know how to list {words[0] if words else 'nothing'}")
+        kind, *columns = words
+        path = [kind.replace("_", "-")]
+        if kind in IN_VHOST and self.options.vhost:
+            path.append(self.options.vhost)
+        self._show(path, columns or self._default(LISTS[kind]))
+
+    def show_overview(self, words: list[str]) -> None:
+        """Show the overview."""
+        if not words or words[0] != "overview":
+            raise Failure(FAILED, f"Don't know how to show {words[0] if words else 'nothing'}")
+        self._show(["overview"], words[1:] or self._default(OVERVIEW))
+
+    def _default(self, columns: Sequence[str]) -> list[str]:
+        return list(columns) if self.options.depth == 1 and "json" not in self.options.format else []
+
+    def _show(self, path: list[str], columns: list[str]) -> None:
+        query = {"columns": ",".join(columns)} if columns else {}
+        if self.options.sort:
+            query["sort"] = self.options.sort
+        if self.options.sort_reverse:
+            query["sort_reverse"] = "true"
+        found = self.client.get(*path, query=urlencode(query))
+        show(found if isinstance(found, list) else [found], columns, self.options)
+
+    # Objects
+
+    def declare(self, words: list[str]) -> None:
+        """Make an object."""
+        name, kind, rest = pick(DECLARED, words)
+        path, body = self._parse(kind, rest)
+        if "queue_type" in body:
+            body["arguments"] = {**body.get("arguments", {}), "x-queue-type": body["queue_type"]}
+        self.client.request("POST" if name == "binding" else "PUT", path, body)
+        self.say(f"{name} declared")
+
+    def delete(self, words: list[str]) -> None:
+        """Delete an object."""
+        self._gone(DELETED, words, "deleted")
+
+    def close(self, words: list[str]) -> None:
+        """Close a connection."""
+        self._gone(CLOSED, words, "closed")
+
+    def purge(self, words: list[str]) -> None:
+        """Purge a queue."""
+        self._gone(PURGED, words, "purged")
+
+    def _gone(self, kinds: Mapping[str, Kind], words: list[str], done: str) -> None:
+        name, kind, rest = pick(kinds, words)
+        path, _ = self._parse(kind, rest)
+        self.client.delete(*path)
+        self.say(f"{name} {done}")
+
+    # Messages
+
+    def publish(self, words: list[str]) -> None:
+        """Publish a message; its body comes from the standard input if it is not given."""
+        path, body = self._parse(PUBLISH, words)
+        if "payload" not in body:
+            body["payload"] = base64.b64encode(sys.stdin.buffer.read()).decode()
+            body["payload_encoding"] = "base64"
+        routed = self.client.request("POST", path, body)["routed"]
+        self.say("Message published" if routed else "Message published but NOT routed")
+
+    def get(self, words: list[str]) -> None:
+        """Show messages, and take them out of the queue if the ackmode says so."""
+        path, body = self._parse(GET, words)
+        file = body.pop("payload_file", None)
+        if file is not None and body["count"] != "1":
+            raise Failure(FAILED, "Cannot get multiple messages using payload_file")
+        messages = self.client.request("POST", path, body)
+        if file is None:
+            show(messages, [], self.options)
+            return
+        for message in messages:
+            payload = message["payload"]
+            octets = base64.b64decode(payload) if message["payload_encoding"] == "base64" else payload.encode()
+            Path(file).write_bytes(octets)
+        columns = ["routing_key", "exchange", "message_count", "payload_bytes", "redelivered"]
+        show(messages, columns, self.options)
+
+    # Definitions
+
+    def export(self, words: list[str]) -> None:
+        """Write the definitions to a file."""
+        path = only(words)
+        definitions = self.client.get("definitions", *self._vhost_if_given())
+        Path(path).write_text(json.dumps(definitions, ensure_ascii=False), encoding="utf-8")
+        self.say(f'Exported definitions for {self.options.host} to "{path}"')
+
+    def import_file(self, words: list[str]) -> None:
+        """Take over the definitions in a file."""
+        path = only(words)
+        self.client.request("POST", ("definitions", *self._vhost_if_given()), Path(path).read_bytes())
+        self.say(f'Uploaded definitions from "{path}" to {self.options.host}.')
+
+    def _vhost_if_given(self) -> tuple[str, ...]:
+        return (self.options.vhost,) if self.options.vhost else ()
+
+    def _parse(self, kind: Kind, words: list[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """Return path and body. Raises Failure for a key that is missing or unknown."""
+        body: dict[str, Any] = {key: value for key, value in kind.may.items() if value is not None}
+        allowed = {key for needed in kind.needs for key in needed.split("|")} | set(kind.may) | {"vhost"}
+        for word in words:
+            key, equals, value = word.partition("=")
+            if not equals:
+                raise Failure(FAILED, f'Argument "{word}" not in the form name=value')
+            if key not in allowed:
+                raise Failure(FAILED, f'Argument "{key}" not recognised')
+            body[key] = parsed(value) if key in kind.json_keys else value
+        for needed in kind.needs:
+            if not any(key in body for key in needed.split("|")):
+                raise Failure(FAILED, f'mandatory argument "{needed.replace("|", " or ")}" is required')
+        vhost = self.options.declare_vhost or self.options.vhost or DEFAULT_VHOST
+        values = {"vhost": vhost, "destination_char": str(body.get("destination_type", "q"))[:1], **body}
+        path = tuple(part.format_map(Plain(values)) if part.startswith("{") else part for part in kind.path)
+        return path, body
+
+
+class Plain(dict[str, Any]):
+    """Values of a path, as texts."""
+
+    def __getitem__(self, key: str) -> str:
+        return str(super().__getitem__(key))
+
+
+def pick(kinds: Mapping[str, Kind], words: list[str]) -> tuple[str, Kind, list[str]]:
+    """Return the kind that the first word names, and the other words. Raises Failure."""
+    if not words:
+        raise Failure(FAILED, "Type not specified")
+    if words[0] not in kinds:
+        raise Failure(FAILED, f"Type {words[0]} not recognised")
+    return words[0], kinds[words[0]], words[1:]
+
+
+def only(words: list[str]) -> str:
+    """Return the one word that there is. Raises Failure."""
+    if len(words) != 1:
+        raise Failure(FAILED, "Exactly one argument required")
+    return words[0]
+
+
+def parsed(text: str) -> Any:
+    """Return a value that is JSON. Raises Failure."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise Failure(FAILED, f"Could not parse JSON: {text}") from None
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    """Return the parser of the options, which are rabbitmqadmin's."""
+    made = AdminParser(
+        prog=program,
+        usage="%(prog)s [options] subcommand",
+        add_help=True,
+        allow_abbrev=False,
+        conflict_handler="resolve",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG.format(lists=" ".join(LISTS), declared=" ".join(DECLARED), deleted=" ".join(DELETED)),
+    )
+    made.add_argument("-c", "--config", help="file with options, by default ~/.rabbitmqadmin.conf")
+    made.add_argument("-N", "--node", default="default", help="section of that file")
+    made.add_argument("-H", "--host", help="host (localhost)")
+    made.add_argument("-P", "--port", help="port (15672)")
+    made.add_argument("-V", "--vhost", help="virtual host (all for list, / else)")
+    made.add_argument("-u", "--username", help="user (guest)")
+    made.add_argument("-p", "--password", help="its password (guest)")
+    made.add_argument("-U", "--base-uri", help="http://host:port, instead of the above")
+    made.add_argument("--path-prefix", help="what comes before /api")
+    made.add_argument("-q", "--quiet", action="store_true", help="say nothing but the answer")
+    made.add_argument("-s", "--ssl", action="store_true", help="use HTTPS")
+    made.add_argument("-k", "--ssl-insecure", action="store_true", help="accept any certificate")
+    made.add_argument("--ssl-ca-cert-file", help="authorities of the broker's certificate")
+    made.add_argument("-t", "--request-timeout", type=float, default=120.0, help="seconds (120)")
+    made.add_argument("-f", "--format", default="table", help="table, long, tsv, kvp, raw_json, pretty_json, bash")
+    made.add_argument("-S", "--sort", help="column to sort by")
+    made.add_argument("-R", "--sort-reverse", action="store_true", help="the other way round")
+    made.add_argument("-d", "--depth", type=int, default=1, help="how deep objects are shown")
+    made.add_argument("--version", action="store_true", help="tell the version")
+    made.add_argument("subcommand", nargs="?", help=argparse.SUPPRESS)
+    made.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    made.set_defaults(declare_vhost=None)
+    return made
+
+
+def configured(options: argparse.Namespace) -> None:
+    """Fill in what the options do not say: from the file, then rabbitmqadmin's defaults. Raises Failure."""
+    file = Path(options.config) if options.config else Path.home() / ".rabbitmqadmin.conf"
+    section: Mapping[str, str] = {}
+    if options.config or file.is_file():
+        read = configparser.ConfigParser(interpolation=None)
+        if not read.read(file, encoding="utf-8"):
+            raise Failure(FAILED, f"Could not read config file '{file}'")
+        if read.has_section(options.node):
+            section = dict(read[options.node])
+        elif options.node != "default":
+            raise Failure(FAILED, f"[{options.node}] section not found in '{file}'")
+    names = {"host": "hostname", "port": "port", "vhost": "vhost", "username": "username", "password": "password"}
+    for name, key in {**names, "path_prefix": "path_prefix", "declare_vhost": "declare_vhost"}.items():
+        if getattr(options, name) is None:
+            setattr(options, name, section.get(key))
+    options.ssl = options.ssl or section.get("ssl", "").lower() == "true"
+    if options.base_uri:
+        parts = urlsplit(options.base_uri)
+        options.ssl = parts.scheme == "https"
+        options.host, options.port = parts.hostname, str(parts.port) if parts.port else options.port
+    options.host = options.host or "localhost"
+    options.username, options.password = options.username or "guest", options.password or "guest"
+    options.port = options.port or ("15671" if options.ssl else "15672")
+
+
+def main(arguments: Sequence[str], program: str = "rabbitmqadmin") -> int:
+    """Run the command; return the exit code."""
+    options = parser(program).parse_intermixed_args(list(arguments))
+    if options.version:
+        print("rabbitmqadmin (of Leveret)")  # noqa: T201
+        return 0
+    if options.subcommand in (None, "help"):
+        parser(program).print_help()
+        return 0 if options.subcommand else FAILED
+    client: Client | None = None
+    try:
+        configured(options)
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        who = f"{quote(options.username, safe='')}:{quote(options.password, safe='')}"
+        scheme = "https" if options.ssl else "http"
+        url = f"{scheme}://{who}@{host}:{options.port}{options.path_prefix or ''}"
+        client = Client(Place(url=url), options.request_timeout)
+        client.tls_authorities, client.is_tls_checked = options.ssl_ca_cert_file, not options.ssl_insecure
+        Admin(client, options).run(options.subcommand, options.words)
+    except (Failure, OSError) as error:
+        print(f"*** {error}", file=sys.stderr)  # noqa: T201
+        return FAILED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    finally:
+        if client is not None:
+            client.close()
+    return 0
