@@ -185,7 +185,7 @@ class Store:
     @property
     def damage(self) -> list[str]:
         """What was found broken since opening; see Recovery.damage for what was found by opening."""
-        return self._trimmer.damage
+        return [*self._trimmer.damage, *self.reading.damage]
 
     @property
     def unwritten_octets(self) -> int:

@@ -66,11 +66,21 @@ class PagingStore(Protocol):
 class Residency:
     """Counts what queues keep in memory. Without a store nothing ever leaves it.
 
-    Whoever brings messages in adds their octets to ``arrived_octets``, and calls ``relieve`` once these are above
-    LOOK_OCTETS. ``is_logging`` says that the log keeps what it is given.
+    Whoever brings messages in adds their octets to ``arrived_octets``, and calls ``relieve`` once it ``is_due``.
+    ``is_logging`` says that the log keeps what it is given.
     """
 
-    __slots__ = ("_queues", "arrived_octets", "is_logging", "limit_octets", "on_lost", "shapes", "shelf_count", "store")
+    __slots__ = (
+        "_look_octets",
+        "_queues",
+        "arrived_octets",
+        "is_logging",
+        "limit_octets",
+        "on_lost",
+        "shapes",
+        "shelf_count",
+        "store",
+    )
 
     def __init__(
         self, store: PagingStore | None = None, limit_octets: int = LIMIT_OCTETS, *, is_logging: bool = True
@@ -78,6 +88,7 @@ class Residency:
         self.store = store
         self.is_logging = is_logging
         self.limit_octets = limit_octets
+        self._look_octets = min(LOOK_OCTETS, limit_octets // 4)
         self.arrived_octets = 0
         self.shelf_count = 0
         self.shapes = Shapes()
@@ -103,7 +114,7 @@ class Residency:
     @property
     def is_due(self) -> bool:
         """Whether so much has come that it is time to look."""
-        return self.arrived_octets > LOOK_OCTETS
+        return self.arrived_octets > self._look_octets
 
     def relieve(self) -> None:
         """Have the largest queues page out until all are within the limit."""
@@ -111,7 +122,7 @@ class Residency:
         if self.store is None:
             return
         sizes = [(queue.backlog.resident_octets, queue) for queue in self._queues if queue.backlog.resident_octets > 0]
-        surplus = sum(size for size, _ in sizes) + LOOK_OCTETS - self.limit_octets
+        surplus = sum(size for size, _ in sizes) + self._look_octets - self.limit_octets
         if surplus <= 0:
             return
         sizes.sort(key=_size, reverse=True)

@@ -1,0 +1,114 @@
+"""A queue of 100,000 messages in a broker that may keep 1 MiB of them in memory: it comes back whole, after a kill and
+after a stop, and gives all of them out in order.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+
+from tests.brokers import RunningBroker
+from tests.clients.waiting import ready_count
+
+COUNT = 100_000
+FEWER = 30_000
+DEADLINE_S = 20.0
+PERSISTENT = pika.BasicProperties(delivery_mode=2)
+# Publishers alternate, so that the log has short records, too.
+IMPORTANT = pika.BasicProperties(delivery_mode=2, priority=1)
+TRANSIENT = pika.BasicProperties(delivery_mode=1)
+
+
+@pytest.fixture
+def own_broker(start_broker: Callable[..., RunningBroker]) -> RunningBroker:
+    """A broker with little room in memory."""
+    return start_broker("--resident-octets", str(1 << 20))
+
+
+def connected(broker: RunningBroker) -> Any:
+    return pika.BlockingConnection(pika.URLParameters(broker.url))
+
+
+def fill(broker: RunningBroker, queue: str, properties: list[pika.BasicProperties], count: int) -> None:
+    connection = connected(broker)
+    channel = connection.channel()
+    channel.queue_declare(queue, durable=True)
+    for number in range(count):
+        channel.basic_publish("", queue, b"%06d" % number * 10, properties[number // 100 % len(properties)])
+    channel.confirm_delivery()
+    channel.queue_declare("barrier", durable=True)
+    channel.basic_publish("", "barrier", b"", PERSISTENT)
+    connection.close()
+
+
+def take(broker: RunningBroker, queue: str, count: int) -> list[int]:
+    """Consume and ack ``count`` messages; return their numbers."""
+    connection = connected(broker)
+    channel = connection.channel()
+    channel.basic_qos(prefetch_count=1000)
+    found: list[int] = []
+    for method, _, body in channel.consume(queue, inactivity_timeout=20):
+        assert method is not None, f"no more came after {len(found)}"
+        found.append(int(body[:6]))
+        if len(found) % 500 == 0 or len(found) == count:
+            channel.basic_ack(method.delivery_tag, multiple=True)
+        if len(found) == count:
+            break
+    channel.cancel()
+    connection.close()
+    return found
+
+
+def page_files(broker: RunningBroker) -> list[Path]:
+    return list((broker.data_dir / "pages").iterdir())
+
+
+def wait_unpaged(broker: RunningBroker) -> None:
+    """Until no page file is left; a thread removes them."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    while files := page_files(broker):
+        assert time.monotonic() < deadline_s, files
+        time.sleep(0.01)
+
+
+def test_deep_queue_survives_a_kill_and_a_stop(own_broker: RunningBroker) -> None:
+    fill(own_broker, "deep", [PERSISTENT, IMPORTANT], COUNT)
+    own_broker.kill()
+    own_broker.start()
+    connection = connected(own_broker)
+    assert ready_count(connection.channel(), "deep") == COUNT
+    connection.close()
+    assert take(own_broker, "deep", 30_000) == list(range(30_000))
+    own_broker.restart()
+    connection = connected(own_broker)
+    assert ready_count(connection.channel(), "deep") == COUNT - 30_000
+    method, _, body = connection.channel().basic_get("deep", auto_ack=True)
+    assert (int(body[:6]), method.message_count) == (30_000, COUNT - 30_001)
+    connection.close()
+    assert take(own_broker, "deep", COUNT - 30_001) == list(range(30_001, COUNT))
+
+
+def test_transient_messages_are_paged_beside_persistent_ones(own_broker: RunningBroker) -> None:
+    fill(own_broker, "mixed", [PERSISTENT, TRANSIENT], FEWER)
+    assert page_files(own_broker)
+    assert take(own_broker, "mixed", FEWER) == list(range(FEWER))
+    wait_unpaged(own_broker)
+
+
+def test_purged_deep_queue_stays_empty(own_broker: RunningBroker) -> None:
+    fill(own_broker, "purged", [PERSISTENT, TRANSIENT], FEWER)
+    connection = connected(own_broker)
+    channel = connection.channel()
+    assert channel.queue_purge("purged").method.message_count == FEWER
+    channel.confirm_delivery()
+    channel.basic_publish("", "barrier", b"", PERSISTENT)
+    connection.close()
+    wait_unpaged(own_broker)
+    own_broker.kill()
+    own_broker.start()
+    connection = connected(own_broker)
+    assert ready_count(connection.channel(), "purged") == 0
+    connection.close()
