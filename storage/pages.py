@@ -40,7 +40,7 @@ class PageFiles:
     def write(
         self, encode: Callable[[], list[bytes]], estimate_octets: int, then: Callable[[int | None], None]
     ) -> None:
-        """Keep what ``encode()``, called in the thread, returns in parts; ``then(number)`` in the loop, None without room.
+        """Keep what ``encode()``, called in the thread, returns in parts; ``then(number)`` in the loop, or None.
 
         ``estimate_octets`` counts as unwritten until then.
         """
