@@ -144,4 +144,6 @@ class RunningBroker:
 
 def clean_environment() -> dict[str, str]:
     """Return the environment without settings of a broker, so that none comes from the developer's shell."""
-    return {name: value for name, value in os.environ.items() if not name.upper().startswith("LEVERET_")}
+    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("LEVERET_")}
+    # Fixed ports would be in use beside another test's broker; who wants HTTP passes the flags.
+    return environment | {"LEVERET_MANAGEMENT_PORT": "none", "LEVERET_METRICS_PORT": "none"}
