@@ -1,31 +1,59 @@
 """The image's health check: does the broker answer? Exit code 0 if so, else 1 with one line.
 
-It greets the broker's AMQP port as a client does, and is satisfied with the first method of the answer. Only what
-starts fast is imported: it runs every few seconds for as long as the container lives.
+It asks the broker by the control socket which AMQP ports there are, and greets each as a client does: the first octet
+of connection.start is enough. Only what starts fast is imported, and nothing of the broker's: it runs every few
+seconds for as long as the container lives. `rabbitmq-diagnostics ping` takes three times as long.
 """
 
+import json
 import os
 import socket
 import sys
 
 GREETING = b"AMQP\x00\x00\x09\x01"
 METHOD_FRAME = b"\x01"
-TIMEOUT_S = 4.0
+TIMEOUT_S = 2.0
+
+
+class Unwell(Exception):
+    """What is wrong, in a line."""
 
 
 def main() -> int:
     """Return the exit code."""
-    port = os.environ.get("LEVERET_PORT") or os.environ.get("RABBITMQ_NODE_PORT") or "5672"
     try:
-        with socket.create_connection(("127.0.0.1", int(port)), TIMEOUT_S) as connection:
-            connection.sendall(GREETING)
-            if connection.recv(1) == METHOD_FRAME:
-                return 0
-            problem = "it does not speak AMQP"
-    except (OSError, ValueError) as error:
-        problem = str(error)
-    sys.stderr.write(f"port {port}: {problem}\n")
-    return 1
+        for port in amqp_ports():
+            greet(port)
+    except (OSError, ValueError, Unwell) as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    return 0
+
+
+def amqp_ports() -> list[int]:
+    """Return the ports of AMQP without TLS. Raises Unwell, OSError, ValueError."""
+    path = os.path.join(os.environ.get("LEVERET_DATA_DIR", "leveret-data"), "control.sock")
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(TIMEOUT_S)
+        try:
+            connection.connect(path)
+        except OSError as error:
+            raise Unwell(f"{path}: {error.strerror or error}") from None
+        connection.sendall(b"GET /control/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if head.split()[1:2] != [b"200"]:
+        raise Unwell("the control socket gives no answer")
+    listeners = json.loads(body)["listeners"]
+    return sorted({int(listener["port"]) for listener in listeners if listener["protocol"] == "amqp"})
+
+
+def greet(port: int) -> None:
+    """Begin to connect as a client. Raises Unwell, OSError."""
+    with socket.create_connection(("localhost", port), TIMEOUT_S) as connection:
+        connection.sendall(GREETING)
+        if connection.recv(1) != METHOD_FRAME:
+            raise Unwell(f"port {port} does not speak AMQP")
 
 
 sys.exit(main())
