@@ -7,13 +7,16 @@ by the exit code: 2 for the command line and the settings, else what the error s
 import argparse
 import gc
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
 import broker
+from broker import rabbitmq_conf
 from broker.config import Mark, Settings, SettingsError, allowed, flag_name, load, nearest, shown
+from broker.control.completion import COMMANDS
 from broker.settings_table import shown_default
 
 # Not the settings' 2: nothing that the user passed is wrong. sysexits.h: EX_SOFTWARE.
@@ -22,7 +25,8 @@ BROKEN_INSTALLATION: Final = 70
 EPILOG: Final = (
     "Each setting is also a key of the TOML file (data_dir) and an environment variable (LEVERET_DATA_DIR). "
     "A flag goes before a variable, a variable before the file. "
-    "leveret doctor DIR looks at a data directory and changes nothing."
+    "leveret doctor DIR looks at a data directory and changes nothing. "
+    "leveret ctl help tells how to command a running broker."
 )
 
 
@@ -47,24 +51,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(SettingsError.exit_code, unknown_argument(unknown))
     flags = vars(known)
     try:
-        settings = load(flags)
-    except SettingsError as error:
-        return fail(error.exit_code, *error.problems)
+        file = flags.get("rabbitmq_conf") or os.environ.get("LEVERET_RABBITMQ_CONF")
+        theirs = rabbitmq_conf.read(Path(file) if file else None, os.environ)
+        settings = load(flags, theirs.values, theirs.places)
+    except (SettingsError, rabbitmq_conf.ConfError) as error:
+        return fail(SettingsError.exit_code, *error.problems)
     misplaced = misplaced_packages()
     if misplaced:
         return fail(BROKEN_INSTALLATION, *misplaced)
-    return serve(settings)
+    return serve(settings, theirs.warnings)
 
 
-def serve(settings: Settings) -> int:
-    """Run the broker until it is told to stop; return the exit code."""
+def serve(settings: Settings, warnings: Sequence[str] = ()) -> int:
+    """Run the broker until it is told to stop; return the exit code. ``warnings`` are to be logged."""
     # What is made while starting stays, so there is no garbage to look for; the lifecycle enables it again.
     gc.disable()
     # Imported only now: --help needs none of it, and without the check above it could fail obscurely.
     from broker.server import lifecycle
 
     try:
-        return lifecycle.run(settings)
+        return lifecycle.run(settings, warnings)
     except lifecycle.START_ERRORS as error:
         return fail(error.exit_code, str(error))
 
@@ -96,7 +102,7 @@ def unknown_argument(unknown: list[str]) -> str:
     """Return the line about an argument that is none of ours."""
     name, equals, value = unknown[0].partition("=")
     if not name.startswith("-"):
-        return f"{name}: unknown command; allowed are serve and doctor"
+        return f"{name}: unknown command; allowed are {', '.join(COMMANDS)}"
     if not equals and len(unknown) > 1:
         value = unknown[1]
     flags = [flag_name(key) for key, field in Settings.model_fields.items() if Mark.SECRET not in field.metadata]

@@ -71,6 +71,12 @@ class Settings(BaseSettings):
     port: int = Field(5672, ge=0, le=65535, description="TCP port; 0 takes a free one and logs which.")
     data_dir: Path = Field(Path("leveret-data"), description="Directory of all data; made if missing.")
     config: Annotated[Path | None, Mark.NOT_IN_FILE] = Field(None, description="TOML file with settings.")
+    rabbitmq_conf: Annotated[Path | None, Mark.NOT_IN_FILE] = Field(
+        None, description="RabbitMQ's rabbitmq.conf; what Leveret's own settings say goes before it."
+    )
+    load_definitions: Path | None = Field(
+        None, description="JSON file with RabbitMQ's definitions, or directory of such, imported at every start."
+    )
     node_name: str = Field("", description="Name of the node; none is `rabbit@` and the host's name.")
     management_port: int = Field(
         15672, ge=-1, le=65535, description="Port of the HTTP API; 0 or `none` is none, `any` takes a free one."
@@ -194,20 +200,36 @@ class Variables(PydanticBaseSettingsSource):
         return self.values
 
 
-def load(flags: Mapping[str, object] | None = None) -> Settings:
-    """Return the settings in force: of flags (by field name), environment, file, default the first given.
+def load(
+    flags: Mapping[str, object] | None = None,
+    fallback: Mapping[str, object] | None = None,
+    places: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings in force: of flags (by field name), environment, file, fallback, default the first given.
 
+    ``fallback`` has values by field name from elsewhere, and ``places`` says from where, for what is wrong with them.
     Raises SettingsError with a line for every key that is unknown and every value that is not allowed.
     """
     flags = flags or {}
     file = str(flags.get("config") or read_variable("config") or "")
     in_file = read_file(Path(file)) if file else {}
     problems = unknown_variables() + unknown_keys(in_file, file)
+    used = {
+        key: value
+        for key, value in (fallback or {}).items()
+        if key not in flags and key not in in_file and not read_variable(key)
+    }
     try:
-        settings = Settings(**cast("dict[str, Any]", dict(flags)))
+        settings = Settings(**cast("dict[str, Any]", {**used, **flags}))
     except ValidationError as invalid:
         wrong = dict.fromkeys(str(error["loc"][0]) for error in invalid.errors())
-        problems += [bad_value(key, flags, in_file, file) for key in wrong if key in Settings.model_fields]
+        problems += [
+            bad_value(key, {key: used[key]}, {}, "", (places or {})[key])
+            if key in used
+            else bad_value(key, flags, in_file, file)
+            for key in wrong
+            if key in Settings.model_fields
+        ]
         raise SettingsError(*problems) from None
     if problems:
         raise SettingsError(*problems)
@@ -268,12 +290,14 @@ def nearest(name: str, known: list[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"allowed are {', '.join(known)}"
 
 
-def bad_value(key: str, flags: Mapping[str, object], in_file: Mapping[str, object], file: str) -> str:
+def bad_value(
+    key: str, flags: Mapping[str, object], in_file: Mapping[str, object], file: str, flag_place: str = ""
+) -> str:
     """Return the line about a value that is not allowed: key, value, where it was given, what is allowed."""
     field = Settings.model_fields[key]
     value: object
     if key in flags:
-        value, place = flags[key], flag_name(key)
+        value, place = flags[key], flag_place or flag_name(key)
     elif (variable := read_variable(key)) is not None:
         value, place = variable, variable_name(key)
     else:

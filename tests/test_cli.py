@@ -11,6 +11,7 @@ import pytest
 import broker
 from broker import cli
 from broker.config import Mark, Settings, flag_name
+from broker.control.completion import COMMANDS
 from tests.brokers import clean_environment
 
 SECONDS = 30
@@ -48,7 +49,7 @@ def test_help_shows_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
         (["--port", "abc"], "port: 'abc' from --port is not allowed; it must be a whole number from 0 to 65535"),
         (["--prot", "1"], "--prot: unknown flag (value '1'); did you mean --port?"),
         (["--prot=1"], "--prot: unknown flag (value '1'); did you mean --port?"),
-        (["serv"], "serv: unknown command; allowed are serve and doctor"),
+        (["serv"], f"serv: unknown command; allowed are {', '.join(COMMANDS)}"),
         (["--port"], "argument --port: expected one argument (see leveret --help)"),
         (["--por", "1"], "--por: unknown flag (value '1'); did you mean --port?"),
         (

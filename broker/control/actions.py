@@ -137,12 +137,12 @@ class Operator:
         """Delete everything and make what the first start makes. Raises ActionRefused while clients are let in."""
         if self.door.is_open:
             raise ActionRefused(400, "stop_app comes before reset")
-        control, settings = self.broker.access_control, self.broker.settings
+        control = self.broker.access_control
         for vhost in tuple(control.vhosts):
             control.delete_vhost(vhost)
         for user in control.users.listed():
             control.delete_user(user.name)
-        control.make_default(settings.default_vhost, settings.default_user, settings.default_pass)
+        self.broker.make_default_if_empty()
         log.warning("everything was deleted", by="the operator")
         return {}
 

@@ -132,9 +132,8 @@ class Broker:
         recovery, settings, control = self.store.recovery, self.settings, self.access_control
         control.restore(recovery.definitions)
         self.parameters.restore(recovery.definitions)
-        if control.is_empty:
-            control.make_default(settings.default_vhost, settings.default_user, settings.default_pass)
-            log.info("first start: made user and vhost", user=settings.default_user, vhost=settings.default_vhost)
+        if settings.load_definitions is None:
+            self.make_default_if_empty()
         for what in control.restore_contents(recovery.definitions):
             log.warning("a definition could not be restored", what=what)
         queues = {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.logged_queues()}
@@ -143,6 +142,13 @@ class Broker:
         for queue_id in unknown:
             # Its definition went to disk as deleted, and the crash came before the same was in the log.
             self.store.delete_queue(queue_id)
+
+    def make_default_if_empty(self) -> None:
+        """Make the first user and virtual host, if there is nobody and nothing."""
+        control, settings = self.access_control, self.settings
+        if control.is_empty:
+            control.make_default(settings.default_vhost, settings.default_user, settings.default_pass)
+            log.info("first start: made user and vhost", user=settings.default_user, vhost=settings.default_vhost)
 
     def _make_vhost(self, name: str) -> VirtualHost:
         return VirtualHost(

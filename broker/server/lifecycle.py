@@ -23,6 +23,7 @@ from broker.control.actions import Door, Operator, ShutDoor
 from broker.control.server import ControlSocket
 from broker.management.door import Doors
 from broker.server import listener, logs
+from broker.server.boot_definitions import DefinitionsError, load_definitions
 from broker.server.broker import Broker
 from broker.server.clock import Clock
 from broker.server.connection import Connection
@@ -35,7 +36,7 @@ from storage.files import Disk, UnsyncedDisk
 from storage.store import Store
 
 # Errors that end the start; each has one line of text and its own ``exit_code``.
-START_ERRORS: Final = (StorageError, listener.ListenError, TlsError)
+START_ERRORS: Final = (StorageError, listener.ListenError, TlsError, DefinitionsError)
 
 DISK_FAILED_TEXT: Final = "the broker's disk has failed; what is not confirmed may be lost"
 SHUTDOWN_TEXT: Final = "broker forced connection closure with reason 'shutdown'"
@@ -49,12 +50,13 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 log = structlog.get_logger()
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, warnings: Sequence[str] = ()) -> int:
     """Run the broker until a signal or a failing disk stops it; return the exit code.
 
     Raises one of START_ERRORS when it cannot start: StorageError when the data directory is in use, unreadable
     or of another format (nothing has been written then), ListenError when the address cannot be listened on,
-    TlsError when its certificate cannot be used.
+    TlsError when its certificate cannot be used, DefinitionsError when there is something wrong with what it is to
+    import. ``warnings`` are logged.
     """
     logs.set_up(settings.log_format, settings.log_level)
     for number in STOP_SIGNALS:
@@ -70,6 +72,8 @@ def run(settings: Settings) -> int:
         data_dir=str(settings.data_dir.absolute()),
         durability=settings.durability,
     )
+    for warning in warnings:
+        log.warning("a setting of RabbitMQ's is not used", setting=warning)
     if settings.durability != "fsync":
         log.warning("not for production", durability=settings.durability, meaning=LEVELS[settings.durability])
     certificates = Certificates(settings) if settings.tls_certificate is not None else None
@@ -120,6 +124,8 @@ class Life:
             log_recovery(store)
             self._node = node = Broker(self.settings, loop, store, Clock(loop))
             node.restore()
+            if self.settings.load_definitions is not None:
+                load_definitions(node, self.settings.load_definitions)
             self._watch = ResourceWatch(self.settings, node.alarms, node.clock, store)
             self._watch.start()
             control = self.open_control(node, self._watch)

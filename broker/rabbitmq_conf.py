@@ -1,0 +1,314 @@
+"""RabbitMQ's own configuration: rabbitmq.conf and the variables of its container image, read as settings of ours.
+
+They count less than anything of Leveret's own. Each key that has no effect here is told once; none stops the start,
+but a value that is wrong does. RabbitMQ: Configuration.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+PREFIX: Final = "RABBITMQ_"
+
+
+class ConfError(Exception):
+    """A file that cannot be read as one, or a value that is wrong; a line for each."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+@dataclass(slots=True)
+class Given:
+    """Settings by our keys, with where each comes from; and lines about what has no effect."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def take(self, key: str, value: Any, place: str) -> None:
+        """Set a setting; a later one replaces it, as in rabbitmq.conf."""
+        self.values[key] = value
+        self.places[key] = place
+
+
+# Key of rabbitmq.conf: our key, and what reads the value.
+
+
+def whole(text: str) -> int:
+    """Return a whole number. Raises ValueError."""
+    if not text.lstrip("-").isdecimal():
+        raise ValueError("it must be a whole number")
+    return int(text)
+
+
+_UNITS: Final = {"": 1, "b": 1} | {
+    unit: factor
+    for power, letter in enumerate("kmgtp", 1)
+    for unit, factor in ((letter, 1024**power), (f"{letter}ib", 1024**power), (f"{letter}b", 1000**power))
+}
+
+
+def octets(text: str) -> int:
+    """Return the octets of ``2GB`` (powers of 1000), ``2GiB`` or ``2G`` (of 1024), ``2000``. Raises ValueError."""
+    found = re.fullmatch(r"(\d+)\s*([A-Za-z]*)", text)
+    if found is None or found[2].lower() not in _UNITS:
+        raise ValueError("it must be a size such as 2000000000, 2GB or 2GiB")
+    return int(found[1]) * int(_UNITS[found[2].lower()])
+
+
+def fraction(text: str) -> float:
+    """Return a fraction. Raises ValueError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise ValueError("it must be a number above 0, up to 1")
+    return value
+
+
+def level(text: str) -> str:
+    """Return our log level. Raises ValueError."""
+    known = {"debug": "debug", "info": "info", "notice": "info", "warning": "warning"}
+    known |= dict.fromkeys(("error", "critical", "alert", "emergency", "none", "false"), "error")
+    if text not in known:
+        raise ValueError(f"it must be one of {', '.join(known)}")
+    return known[text]
+
+
+def truth(text: str) -> bool:
+    """Return a truth value. Raises ValueError."""
+    if text not in ("true", "false"):
+        raise ValueError("it must be true or false")
+    return text == "true"
+
+
+def tls_login(text: str) -> str:
+    """Return what in a certificate names its user. Raises ValueError."""
+    if text not in ("common_name", "distinguished_name"):
+        raise ValueError("it must be common_name or distinguished_name")
+    return text
+
+
+def timeout(text: str) -> int:
+    """Return milliseconds; ``false`` and ``undefined`` are none. Raises ValueError."""
+    return 0 if text in ("false", "undefined", "infinity") else whole(text)
+
+
+def as_is(text: str) -> str:
+    """Return the text."""
+    return text
+
+
+PLAIN: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+    "default_user": ("default_user", as_is),
+    "default_pass": ("default_pass", as_is),
+    "default_vhost": ("default_vhost", as_is),
+    "heartbeat": ("heartbeat_s", whole),
+    "channel_max": ("channel_max", whole),
+    "frame_max": ("frame_max", whole),
+    "max_message_size": ("max_message_octets", octets),
+    "consumer_timeout": ("consumer_timeout_ms", timeout),
+    "handshake_timeout": ("handshake_timeout_s", lambda text: whole(text) / 1000),
+    "vm_memory_high_watermark.relative": ("memory_high_watermark", fraction),
+    "vm_memory_high_watermark.absolute": ("memory_high_watermark", octets),
+    "vm_memory_high_watermark": ("memory_high_watermark", fraction),
+    "disk_free_limit.absolute": ("disk_free_limit", octets),
+    "disk_free_limit": ("disk_free_limit", octets),
+    "ssl_options.certfile": ("tls_certificate", as_is),
+    "ssl_options.keyfile": ("tls_key", as_is),
+    "ssl_options.cacertfile": ("tls_ca", as_is),
+    "ssl_options.password": ("tls_key_pass", as_is),
+    "ssl_cert_login_from": ("tls_login", tls_login),
+    "management.tcp.port": ("management_port", whole),
+    "management.listener.port": ("management_port", whole),
+    "prometheus.tcp.port": ("metrics_port", whole),
+    "log.console.level": ("log_level", level),
+    "log.file.level": ("log_level", level),
+    "log.default.level": ("log_level", level),
+    "load_definitions": ("load_definitions", as_is),
+    "management.load_definitions": ("load_definitions", as_is),
+    "definitions.local.path": ("load_definitions", as_is),
+}
+
+SECRET: Final = ("default_pass", "ssl_options.password")
+
+QUIET: Final = (
+    r"log\.(console|file|connection|channel|queue|exchange|default|upgrade)(\..*)?",
+    r"num_acceptors\..*",
+    r"tcp_listen_options\..*",
+    r"(management|prometheus)\.(tcp|listener)\.ip",
+    r"collect_statistics(_interval)?",
+    r"definitions\.import_backend",
+    r"deprecated_features\.permit\..*",
+    r"queue_master_locator",
+    r"cluster_(formation|partition_handling|name|keepalive_interval)(\..*)?",
+    r"vm_memory_(high_watermark_paging_ratio|calculation_strategy)",
+)
+"""Keys whose effect is there without them, or that only a cluster has: accepted without a word."""
+
+DEFAULTS: Final = {
+    **{f"default_permissions.{kind}": ".*" for kind in ("configure", "write", "read")},
+    "default_user_tags.administrator": "true",
+    "management.ssl.enable": "false",
+}
+"""Keys that are not there to be changed, with the value that is in force."""
+
+# Image's variables: our key.
+VARIABLES: Final = {
+    "DEFAULT_USER": "default_user",
+    "DEFAULT_PASS": "default_pass",
+    "DEFAULT_VHOST": "default_vhost",
+    "NODENAME": "node_name",
+    "NODE_PORT": "port",
+    "NODE_IP_ADDRESS": "host",
+}
+
+QUIET_VARIABLES: Final = re.compile(
+    # What Kubernetes makes for a service with the name rabbitmq, what images set, and what is read here.
+    r"SERVICE_(HOST|PORT)(_.*)?|PORT(_.*)?|CONFIG_FILES?|HOME|VERSION|DATA_DIR|PGP_KEY_ID|LOGS|BASE|SYS_PREFIX"
+)
+
+
+def read(path: Path | None, environment: Mapping[str, str]) -> Given:
+    """Return what the file and the variables give; the variables go before the file. Raises ConfError."""
+    given = Given()
+    variables = {name: value for name, value in environment.items() if name.startswith(PREFIX) and value}
+    files = files_of(path, variables)
+    problems: list[str] = []
+    for file in files:
+        try:
+            lines = list(lines_of(file.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise ConfError(f"cannot read {str(file)!r} ({why}); it must be a rabbitmq.conf") from None
+        problems += take_lines(given, file, lines)
+    take_variables(given, variables)
+    if problems:
+        raise ConfError(*problems)
+    return given
+
+
+def files_of(path: Path | None, variables: Mapping[str, str]) -> list[Path]:
+    """Return the files to read: that of the flag, else those that RabbitMQ's variables name."""
+    if path is not None:
+        return [path]
+    files = []
+    named = variables.get(PREFIX + "CONFIG_FILE")
+    if named:
+        file = Path(named)
+        files.append(file if file.exists() else file.with_name(file.name + ".conf"))
+    more = variables.get(PREFIX + "CONFIG_FILES")
+    if more:
+        directory = Path(more)
+        files += sorted(directory.glob("*.conf")) if directory.is_dir() else [directory]
+    return files
+
+
+def lines_of(text: str) -> Iterator[tuple[int, str, str]]:
+    """Give number, key and value of each line that sets something; a value of "" where there is no ``=``."""
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = line.strip()
+        if not bare or bare.startswith("#"):
+            continue
+        key, _, value = bare.partition("=")
+        value = value.strip()
+        if value[:1] == "'" and value.count("'") >= 2:
+            value = value[1 : value.index("'", 1)]
+        else:
+            value = re.split(r"\s+#", value, maxsplit=1)[0].rstrip()
+        yield number, key.strip(), value
+
+
+def take_lines(given: Given, file: Path, lines: list[tuple[int, str, str]]) -> list[str]:
+    """Take what a file's lines set; return a line for each value that is wrong."""
+    problems = []
+    tls: dict[str, str] = {}
+    loopback: list[str] | None = None
+    ports: dict[str, str] = {}
+    for number, key, value in lines:
+        place = f"{key} in {str(file)!r}, line {number}"
+        try:
+            if key.startswith("loopback_users"):
+                loopback = loopback_users(loopback, key, value)
+                given.take("loopback_users", tuple(loopback), place)
+            elif key.startswith(("listeners.tcp.", "listeners.ssl.")) or key in ("listeners.tcp", "listeners.ssl"):
+                take_listener(given, ports, key, value, place)
+            elif key in ("ssl_options.verify", "ssl_options.fail_if_no_peer_cert") or "ssl_options.versions." in key:
+                tls[key] = value
+                take_tls(given, tls, place)
+            elif key in PLAIN:
+                name, reader = PLAIN[key]
+                given.take(name, reader(value), place)
+            elif key == "disk_free_limit.relative":
+                given.take("disk_free_limit", int(float(value) * memory_octets()), place)
+            elif DEFAULTS.get(key) != value and not any(re.fullmatch(quiet, key) for quiet in QUIET):
+                given.warnings.append(f"{place}: it has no effect here")
+        except ValueError as error:
+            shown = "the value" if key in SECRET else repr(value)
+            problems.append(f"{place}: {shown} is not allowed; {error}")
+    return problems
+
+
+def loopback_users(users: list[str] | None, key: str, value: str) -> list[str]:
+    """Return who may come from the broker's machine only; ``loopback_users.guest = false`` lifts it.
+
+    Raises ValueError.
+    """
+    users = ["guest"] if users is None else users
+    if key == "loopback_users":
+        return [] if value == "none" else [value]
+    name = key.removeprefix("loopback_users.")
+    users = [user for user in users if user != name]
+    return [*users, name] if truth(value) else users
+
+
+def take_listener(given: Given, ports: dict[str, str], key: str, value: str, place: str) -> None:
+    """Take an address or a port to listen on; the first one of TCP and of TLS counts. Raises ValueError."""
+    kind = "tls_port" if key.startswith("listeners.ssl") else "port"
+    if value == "none":
+        if kind == "port":
+            given.warnings.append(f"{place}: plain TCP is always listened for")
+        return
+    host, _, port = value.rpartition(":")
+    number = whole(port)
+    if kind in ports and ports[kind] != value:
+        given.warnings.append(f"{place}: only the first listener counts, {ports[kind]}")
+        return
+    ports[kind] = value
+    given.take(kind, number, place)
+    if host and kind == "port":
+        given.take("host", "*" if host in ("::", "[::]", "0.0.0.0") else host.strip("[]"), place)
+
+
+def take_tls(given: Given, options: Mapping[str, str], place: str) -> None:
+    """Take what becomes of clients' certificates, and the oldest version of TLS."""
+    if options.get("ssl_options.verify") == "verify_peer":
+        is_needed = options.get("ssl_options.fail_if_no_peer_cert") == "true"
+        given.take("tls_clients", "require" if is_needed else "ask", place)
+    elif "ssl_options.verify" in options:
+        given.take("tls_clients", "ignore", place)
+    versions = [value for key, value in options.items() if "versions." in key]
+    if versions:
+        given.take("tls_least_version", "1.2" if any(each != "tlsv1.3" for each in versions) else "1.3", place)
+
+
+def take_variables(given: Given, variables: Mapping[str, str]) -> None:
+    """Take what the image's variables say; name those that have no effect."""
+    for name, value in sorted(variables.items()):
+        key = VARIABLES.get(name.removeprefix(PREFIX))
+        if key is not None:
+            given.take(key, value, name)
+        elif not QUIET_VARIABLES.fullmatch(name.removeprefix(PREFIX)):
+            given.warnings.append(f"{name}: this variable has no effect here")
+
+
+def memory_octets() -> int:
+    """Return what a multiple of the memory refers to."""
+    from broker.server.resources import available_octets
+
+    return available_octets()
