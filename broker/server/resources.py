@@ -25,6 +25,8 @@ LOOK_MS: Final = 1000
 LOOK_OFTEN_MS: Final = 100
 NEAR_OCTETS: Final = 512 << 20  # of disk: what can be written in a second
 NEAR_SHARE: Final = 0.8  # of the memory allowed
+RETURN_OCTETS: Final = 32 << 20  # above what was resident at the start, freed memory is worth returning ...
+RETURN_MS: Final = 5000  # ... this often; it takes some milliseconds
 
 
 class ResourceWatch:
@@ -39,7 +41,9 @@ class ResourceWatch:
         "_directory",
         "_free_octets",
         "_is_low",
+        "_resident_at_start",
         "_resident_octets",
+        "_return_at_ms",
         "_store",
         "disk_limit_octets",
         "memory_limit_octets",
@@ -61,6 +65,8 @@ class ResourceWatch:
         self._directory = settings.data_dir
         self._free_octets = free_octets or Disk().free_octets
         self._resident_octets = resident_octets or own_resident_octets
+        self._resident_at_start = self._resident_octets()
+        self._return_at_ms = 0
         self._is_low: dict[Resource, bool] = {"memory": False, "disk": False}
         self.disk_limit_octets = settings.disk_free_limit
         self.memory_limit_octets = memory_limit_octets(settings.memory_high_watermark)
@@ -85,8 +91,11 @@ class ResourceWatch:
             free = self._free_octets(self._directory)
         self._set("disk", store.is_short or free < self.disk_limit_octets)
         resident = self._resident_octets()
-        if resident > self.memory_limit_octets:
+        now_ms = self._clock.monotonic_ms()
+        if resident > self._resident_at_start + RETURN_OCTETS and now_ms >= self._return_at_ms:
+            # What a queue held stays with the C library when the queue is empty again, for a next one.
             give_memory_back()
+            self._return_at_ms = now_ms + RETURN_MS
             resident = self._resident_octets()
         self._set("memory", resident > self.memory_limit_octets)
         return free < self.disk_limit_octets + NEAR_OCTETS or resident > NEAR_SHARE * self.memory_limit_octets
