@@ -34,12 +34,12 @@ def _save(figure: Figure, file: Path) -> None:
 
 
 def _workloads(comparison: Comparison) -> Figure:
-    """Two panels of bars: rates, processor time."""
+    """Two panels of dots (bars have no length on a logarithmic axis): rates, processor time."""
     figure = Figure(figsize=(9, 0.45 * len(comparison.rows) + 1.4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for broker, name in enumerate(comparison.brokers):
-        _bars(left, comparison, broker, str(name), [row.rate(broker) or 0 for row in comparison.rows])
-        _bars(right, comparison, broker, str(name), [row.cpu_us(broker) or 0 for row in comparison.rows])
+        _dots(left, broker, str(name), [row.rate(broker) for row in comparison.rows])
+        _dots(right, broker, str(name), [row.cpu_us(broker) for row in comparison.rows])
     left.set_xlabel("deliveries a second (more is better)")
     right.set_xlabel("broker CPU a delivery, microseconds (less is better)")
     left.set_yticks(range(len(comparison.rows)), [row.workload.name for row in comparison.rows])
@@ -47,21 +47,25 @@ def _workloads(comparison: Comparison) -> Figure:
     left.legend()
     for axes in (left, right):
         axes.set_xscale("log")
-        axes.grid(axis="x", alpha=0.3)
-        axes.set_axisbelow(True)
+        axes.xaxis.set_major_formatter(_number)
+        axes.grid(alpha=0.3)
     return figure
 
 
-def _bars(axes: Axes, comparison: Comparison, broker: int, name: str, values: list[float]) -> None:
-    height = 0.8 / len(comparison.brokers)
-    places = [place + (broker - (len(comparison.brokers) - 1) / 2) * height for place in range(len(values))]
-    axes.barh(places, values, height, label=name, color=COLOURS[broker])
+def _dots(axes: Axes, broker: int, name: str, values: list[float | None]) -> None:
+    known = [(value, place) for place, value in enumerate(values) if value]
+    axes.plot([value for value, _ in known], [place for _, place in known], "o", label=name, color=COLOURS[broker])
+
+
+def _number(value: float, _: object = None) -> str:
+    """Of an axis: 0.1, 10, 1,000."""
+    return f"{value:,.10g}"
 
 
 def _series(comparison: Comparison) -> Figure:
-    """A panel for each series, both axes logarithmic."""
+    """A panel for each series, both axes logarithmic, all with the same heights."""
     figure = Figure(figsize=(9, 2.6 * ((len(comparison.series) + 2) // 3)), layout="constrained")
-    panels = list(figure.subplots((len(comparison.series) + 2) // 3, 3, squeeze=False).flat)
+    panels: list[Axes] = list(figure.subplots((len(comparison.series) + 2) // 3, 3, squeeze=False, sharey=True).flat)
     for axes, row in zip(panels, comparison.series, strict=False):
         for broker, name in enumerate(comparison.brokers):
             points = [point for point in row.points[broker] if point.broker_cpu_us]
@@ -72,9 +76,12 @@ def _series(comparison: Comparison) -> Figure:
                 label=str(name),
                 color=COLOURS[broker],
             )
-        axes.set(xscale="log", yscale="log", title=row.series.title, ylabel="CPU a message, us")
+        axes.set(xscale="log", yscale="log", xlabel=row.series.title)
+        axes.xaxis.set_major_formatter(_number)
+        axes.yaxis.set_major_formatter(_number)
         axes.grid(alpha=0.3)
     for axes in panels[len(comparison.series) :]:
         axes.set_visible(False)
-    figure.axes[0].legend()
+    figure.supylabel("broker CPU a message, microseconds")
+    panels[0].legend()
     return figure
