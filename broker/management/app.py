@@ -88,7 +88,7 @@ class Api:
         principal = await self._principal(row, request)
         # The first of two values counts, as with RabbitMQ.
         query = dict(reversed(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)))
-        call = Call(self._node, principal, parameters, query, request.headers)
+        call = Call(self._node, principal, parameters, query, request.headers, request.is_disconnected)
         _check_vhost(call, request.method)
         if request.method in ("PUT", "POST"):
             call.body = await read_body(request)

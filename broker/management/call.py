@@ -4,7 +4,7 @@ And what they may answer with beside JSON values: CREATED, NO_CONTENT, a Listing
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,7 +52,7 @@ class Listing:
 class Call:
     """A request that somebody who is logged in, and may make it, makes. ``parameters`` are the path's."""
 
-    __slots__ = ("body", "headers", "node", "parameters", "principal", "query")
+    __slots__ = ("body", "headers", "is_gone", "node", "parameters", "principal", "query")
 
     def __init__(
         self,
@@ -61,12 +61,15 @@ class Call:
         parameters: Mapping[str, str],
         query: Mapping[str, str],
         headers: Mapping[str, str],
+        is_gone: Callable[[], Awaitable[bool]],
     ) -> None:
         self.node = node
         self.principal = principal
         self.parameters = parameters
         self.query = query
         self.headers = headers
+        self.is_gone = is_gone
+        """Whether the client has hung up; to be asked now and then by what takes long."""
         self.body = _NO_BODY
 
     def __getitem__(self, name: str) -> str:

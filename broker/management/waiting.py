@@ -12,6 +12,8 @@ from broker.management.errors import ApiError, BadRequest
 from broker.management.routing import Row
 
 LOOK_S: Final = 0.01
+LOOKS_A_CLIENT: Final = 25
+"""Looks at the queue for one whether the client still waits."""
 TIMEOUT_MAX_S: Final = 300.0
 ALIASES: Final = {
     "ready": "messages_ready",
@@ -62,6 +64,7 @@ async def wait_for_queue(call: Call) -> dict[str, Any]:
         raise BadRequest(f"timeout is a number of seconds, {TIMEOUT_MAX_S:.0f} at most")
     clock = call.broker.clock
     begun_ms = clock.monotonic_ms()
+    look_count = 0
     while True:
         vhost = call.broker.vhosts.get(call["vhost"])
         queue = vhost.queues.get(stripped(call["queue"])) if vhost is not None else None
@@ -72,6 +75,9 @@ async def wait_for_queue(call: Call) -> dict[str, Any]:
         if waited_ms >= seconds * 1000:
             seen = "there is no such queue" if state is None else ", ".join(f"{k}={v}" for k, v in state.items())
             raise ApiError(408, "timeout", f"after {seconds:g} s: {seen}")
+        look_count += 1
+        if look_count % LOOKS_A_CLIENT == 0 and await call.is_gone():
+            raise ApiError(408, "timeout", "the client has gone")
         await asyncio.sleep(LOOK_S)
 
 

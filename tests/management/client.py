@@ -51,7 +51,7 @@ class Api:
 
     def get(self, path: str, **headers: str) -> Any:
         """Return the JSON of a GET that is to work."""
-        answer = self("GET", path, **headers)
+        answer = self("GET", path, None, raw=None, **headers)
         assert answer.status == 200, answer
         return answer.body
 

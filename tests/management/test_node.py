@@ -357,7 +357,14 @@ def test_overview_and_nodes(api: Api, node: Node, place: str) -> None:
     assert shown["disk_free"] > 0
     assert api.get(f"nodes/{shown['name']}")["os_pid"] == str(node.broker.pid)
     assert error(api("GET", "nodes/nope")) == NOT_FOUND
-    for path in ("extensions", "feature-flags", "deprecated-features", "auth", "whoami", f"auth/attempts/{shown['name']}"):
+    for path in (
+        "extensions",
+        "feature-flags",
+        "deprecated-features",
+        "auth",
+        "whoami",
+        f"auth/attempts/{shown['name']}",
+    ):
         api.get(path)
     assert api.get("config/effective").keys().isdisjoint({"default_pass", "tls_key_pass"})
 
@@ -376,7 +383,13 @@ def test_metrics_have_the_names_of_dashboards(api: Api, node: Node, place: str, 
     text = api.as_user("", "")("GET", "/metrics").body
     families = {family.name: family for family in text_string_to_metric_families(text)}
     for name in (
-        *("rabbitmq_connections", "rabbitmq_channels", "rabbitmq_consumers", "rabbitmq_queues", "rabbitmq_identity_info"),
+        *(
+            "rabbitmq_connections",
+            "rabbitmq_channels",
+            "rabbitmq_consumers",
+            "rabbitmq_queues",
+            "rabbitmq_identity_info",
+        ),
         *("rabbitmq_queue_messages", "rabbitmq_queue_messages_ready", "rabbitmq_queue_messages_unacked"),
         *("rabbitmq_global_messages_received", "rabbitmq_global_messages_delivered", "rabbitmq_connections_opened"),
         *("rabbitmq_process_resident_memory_bytes", "rabbitmq_disk_space_available_bytes", "rabbitmq_build_info"),
@@ -477,9 +490,7 @@ def test_route_is_explained_with_its_nearest_misses(api: Api, place: str) -> Non
 # The port
 
 
-def test_port_in_use_is_one_line_and_the_broker_goes_on(
-    node: Node, start_broker: Callable[..., RunningBroker]
-) -> None:
+def test_port_in_use_is_one_line_and_the_broker_goes_on(node: Node, start_broker: Callable[..., RunningBroker]) -> None:
     broker = start_broker("--management-port", str(node.http_port), "--metrics-port", "none")
     told = broker.wait_for_event("no HTTP here")
     assert told["error"] == f"cannot listen on 127.0.0.1:{node.http_port}: address already in use"

@@ -139,7 +139,7 @@ def test_bindings_to_what_is_not_there_say_what_is_missing(api: Api, place: str,
 
 def test_message_is_got_with_all_its_properties(api: Api, place: str, vhost: str) -> None:
     api.put(f"queues/{place}/q")
-    properties = {
+    properties: dict[str, Any] = {
         "delivery_mode": 2,
         "headers": {"a": 1, "b": [1, "x", True, 1.5, {"z": 1}]},
         "content_type": "text/plain",

@@ -1,0 +1,63 @@
+"""The HTTP port itself: slow and hostile clients, requests in a row on one connection, a stop while clients wait."""
+
+import http.client
+import socket
+from collections.abc import Callable
+
+from tests.brokers import RunningBroker
+from tests.management.conftest import Node
+
+WAIT_S = 20.0
+
+
+def test_first_client_may_send_before_anybody_listens(start_broker: Callable[..., RunningBroker]) -> None:
+    node = Node(start_broker("--management-port", "any", "--metrics-port", "none"))
+    clients = [socket.create_connection(("127.0.0.1", node.http_port), WAIT_S) for _ in range(5)]
+    request = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+    for client in clients:
+        client.sendall(request[:20])
+    for client in clients:
+        client.sendall(request[20:])
+    for client in clients:
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+        client.close()
+
+
+def test_requests_follow_each_other_on_one_connection(node: Node) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", node.http_port, timeout=WAIT_S)
+    for _ in range(3):
+        connection.request("GET", "/health/ready")
+        assert connection.getresponse().read().startswith(b'{"status":"ok"')
+    connection.close()
+
+
+def test_octets_that_are_no_http_are_refused(node: Node) -> None:
+    for octets in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03", b"AMQP\x00\x00\x09\x01\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", node.http_port), WAIT_S) as client:
+            client.sendall(octets + b"\r\n\r\n")
+            assert client.recv(12) in (b"HTTP/1.1 400", b"")
+
+
+def test_head_without_end_is_refused(node: Node) -> None:
+    with socket.create_connection(("127.0.0.1", node.http_port), WAIT_S) as client:
+        try:
+            client.sendall(b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 50_000)
+            answer = client.recv(12)
+        except ConnectionError:
+            answer = b""
+        assert answer in (b"HTTP/1.1 400", b"")
+
+
+def test_broker_stops_while_http_clients_wait(start_broker: Callable[..., RunningBroker]) -> None:
+    broker = start_broker("--management-port", "any", "--metrics-port", "none")
+    node = Node(broker)
+    assert node.api.get("whoami")["name"] == "guest"
+    idle = socket.create_connection(("127.0.0.1", node.http_port), WAIT_S)
+    waiting = socket.create_connection(("127.0.0.1", node.http_port), WAIT_S)
+    waiting.sendall(
+        b"GET /api/queues/%2F/q/wait?messages=0&timeout=60 HTTP/1.1\r\nhost: x\r\n"
+        b"authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n"
+    )
+    assert broker.stop() == 0
+    idle.close()
+    waiting.close()
