@@ -21,10 +21,13 @@ RUN groupadd --system --gid 999 rabbitmq \
     && install --directory /etc/rabbitmq/conf.d
 COPY --from=build /opt/leveret /opt/leveret
 COPY container/health.py /opt/leveret/health.py
+COPY container/rabbitmq.conf /etc/rabbitmq/rabbitmq.conf
 ENV PATH=/opt/leveret/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     LEVERET_DATA_DIR=/var/lib/rabbitmq/leveret \
-    LEVERET_LOOPBACK_USERS=none
+    LEVERET_LOOPBACK_USERS=none \
+    RABBITMQ_CONFIG_FILE=/etc/rabbitmq/rabbitmq.conf \
+    RABBITMQ_CONFIG_FILES=/etc/rabbitmq/conf.d
 USER 999:999
 WORKDIR /var/lib/rabbitmq
 VOLUME /var/lib/rabbitmq

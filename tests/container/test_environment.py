@@ -132,3 +132,10 @@ def test_a_plugins_file_is_passed_over(run: Callable[..., Container], tmp_path: 
     container = run(f"--volume={path}:/etc/rabbitmq/enabled_plugins:ro")
     with container.connect() as connection:
         connection.channel().queue_declare("new")
+
+
+def test_a_mounted_directory_counts_whatever_it_lacks(run: Callable[..., Container], tmp_path: Path) -> None:
+    mounted(tmp_path, "enabled_plugins", "[rabbitmq_management].\n")
+    container = run(f"--volume={tmp_path}:/etc/rabbitmq:ro")
+    with container.connect() as connection:
+        connection.channel().queue_declare("new")

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import subprocess
 import time
 import warnings
@@ -62,9 +63,8 @@ def test_testcontainers_starts_uses_and_stops_it(engine: Engine, rabbitmq_contai
 
 @pytest.mark.filterwarnings("default")
 def test_its_users_and_ready_line_are_as_other_languages_wait_for(engine: Engine, rabbitmq_container: Any) -> None:
-    waiting = importlib.import_module("testcontainers.core.waiting_utils")
+    strategies = importlib.import_module("testcontainers.core.wait_strategies")
     container = rabbitmq_container(engine.image, username="shop", password="secret", vhost="orders")
-    with container:
-        with pika.BlockingConnection(container.get_connection_params()) as connection:
-            connection.channel().queue_declare("tested")
-        waiting.wait_for_logs(container, r".*Server startup complete.*", timeout=SECONDS)
+    container.waiting_for(strategies.LogMessageWaitStrategy(re.compile(r".*Server startup complete.*")))
+    with container, pika.BlockingConnection(container.get_connection_params()) as connection:
+        connection.channel().queue_declare("tested")
