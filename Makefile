@@ -12,9 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 CONTAINER_IMAGE := localhost/leveret
-CODE := broker protocol storage conformance bench bench-compare tests
+CODE := broker protocol storage conformance bench tests
 
-.PHONY: help run test check format types conformance differential conformance-document bench docs container container-test clean
+.PHONY: help run test check format types conformance differential conformance-document bench bench-compare docs container container-test clean
 
 # The engine that answers, docker or podman; HEALTHCHECK is not part of podman's usual format.
 define FIND_ENGINE
