@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from broker.control.failures import DATA, TEMPORARY, Failure, Refused, Unreachable, UsageFailure
 from broker.control.socket_path import address_of, socket_path
@@ -54,9 +54,14 @@ class Place:
 
 
 class Client:
-    """Asks the broker, one request after the other. ``timeout_s`` is for each; None waits as long as it takes."""
+    """Asks the broker, one request after the other. ``timeout_s`` is for each; None waits as long as it takes.
+
+    Raises UsageFailure for a URL that is none.
+    """
 
     def __init__(self, place: Place, timeout_s: float | None = TIMEOUT_S) -> None:
+        if not place.is_local:
+            parts_of(place.url)
         self.place = place
         self.timeout_s = timeout_s
         self.tls_authorities: str | None = None
@@ -137,19 +142,14 @@ class Client:
     def _connection_to_make(self) -> http.client.HTTPConnection:
         if self.place.is_local:
             return SocketConnection(socket_path(self.place.data_dir), self.timeout_s)
-        try:
-            parts = urlsplit(self.place.url)
-            port = parts.port
-        except ValueError:
-            port = -1
-        if port == -1 or parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageFailure("--url must be http://user:password@host:15672 or https://...")
+        parts = parts_of(self.place.url)
+        assert parts.hostname is not None
         credentials = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
         self._headers["authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
         self._prefix = parts.path.rstrip("/").removesuffix("/api")
         if parts.scheme == "https":
-            return self._tls_connection(parts.hostname, port or DEFAULT_TLS_PORT)
-        return http.client.HTTPConnection(parts.hostname, port or DEFAULT_PORT, timeout=self.timeout_s)
+            return self._tls_connection(parts.hostname, parts.port or DEFAULT_TLS_PORT)
+        return http.client.HTTPConnection(parts.hostname, parts.port or DEFAULT_PORT, timeout=self.timeout_s)
 
     def _tls_connection(self, host: str, port: int) -> http.client.HTTPSConnection:
         import ssl
@@ -159,6 +159,18 @@ class Client:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return http.client.HTTPSConnection(host, port, timeout=self.timeout_s, context=context)
+
+
+def parts_of(url: str) -> SplitResult:
+    """Return the parts of a broker's URL. Raises UsageFailure, without the URL's password."""
+    try:
+        parts = urlsplit(url)
+        is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise UsageFailure("--url must be http://user:password@host:15672 or https://...")
+    return parts
 
 
 def refusal(status: int, octets: bytes) -> Failure:

@@ -1,0 +1,229 @@
+"""The command as such: where it finds the broker, what it refuses, under which names it answers, what it costs."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pika
+import pytest
+
+from broker.control.socket_path import address_of
+from tests.brokers import RunningBroker, clean_environment
+from tests.control.conftest import Ctl
+
+CPU_S_MAX = 0.1
+SECONDS = 20
+
+
+def amqp(broker: RunningBroker, user: str = "guest", password: str = "guest") -> pika.BlockingConnection:
+    return pika.BlockingConnection(pika.URLParameters(f"amqp://{user}:{password}@127.0.0.1:{broker.port}/%2F"))
+
+
+def http_port(broker: RunningBroker) -> int:
+    return int(broker.wait_for_event("HTTP")["port"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("bogus_verb",), "Command 'bogus_verb' not found; rabbitmqctl help lists them all"),
+        (("list_queue",), "Command 'list_queue' not found; did you mean 'list_queues'?"),
+        (("add_user",), "not enough arguments (usage: add_user <username> [<password>] [--pre-hashed-password])"),
+        (("add_vhost", "a", "b"), "too many arguments (usage: add_vhost <vhost> "),
+        (("list_queues", "--bogus"), "Invalid options for this command: --bogus (usage: list_queues "),
+        (("list_queues", "--formatter", "xml"), "Formatter xml not found; "),
+        (("list_queues", "-t", "soon"), "--timeout must be a number of seconds"),
+        (("--url", "ftp://x", "list_users"), "--url must be http://"),
+        (("ping", "-p"), "-p needs a value: <vhost>"),
+    ],
+)
+def test_a_wrong_command_line_gets_one_line_and_code_64(run: Ctl, arguments: tuple[str, ...], text: str) -> None:
+    done = run(*arguments, name="rabbitmqctl")
+    assert (done.code, done.out) == (64, "")
+    assert done.err.startswith(f"Error: {text}")
+    assert len(done.err.splitlines()) == 1
+
+
+def test_without_a_broker_the_code_is_69(run: Ctl, tmp_path: Path) -> None:
+    done = run("ctl", "list_queues", "--data-dir", str(tmp_path))
+    assert (done.code, len(done.err.splitlines())) == (69, 1)
+    assert "cannot reach the broker at" in done.err
+    assert run("ctl", "--url", "http://127.0.0.1:1", "list_users").code == 69
+    assert run("ctl", "await_startup", "-t", "0.2", "--data-dir", str(tmp_path)).code == 75
+
+
+def test_a_broker_elsewhere_is_reached_by_its_url(run: Ctl, managed: RunningBroker) -> None:
+    url = f"http://guest:guest@127.0.0.1:{http_port(managed)}"
+    assert "guest\t[administrator]" in run("ctl", "--url", url, "list_users").lines
+    assert run("ctl", "--url", url, "-q", "check_running").code == 0
+    assert run("ctl", "--url", url, "-q", "check_local_alarms").code == 0
+    assert run("ctl", "--url", url, "-q", "check_port_connectivity").code == 0
+    assert run("ctl", "--url", url, "stop").code == 69
+    wrong = run("ctl", "--url", url.replace("guest:guest", "guest:hunter2"), "list_users")
+    assert (wrong.code, "hunter2" in wrong.err) == (65, False)
+    assert run("ctl", "--url", "http://guest:hunter2@127.0.0.1:1", "list_users").err.count("hunter2") == 0
+
+
+def test_the_data_directory_comes_from_the_environment(
+    run: Ctl, managed: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEVERET_DATA_DIR", str(managed.data_dir))
+    assert run("ctl", "-q", "ping").out == "Ping succeeded\n"
+
+
+def test_the_socket_is_its_owners_alone(managed: RunningBroker) -> None:
+    file = managed.data_dir / "control.sock"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert managed.data_dir.stat().st_mode & 0o077 == 0
+
+
+def test_a_socket_left_from_a_kill_is_replaced_and_one_is_removed_at_the_end(
+    run: Ctl, own_broker: RunningBroker
+) -> None:
+    own_broker.kill()
+    assert (own_broker.data_dir / "control.sock").exists()
+    assert run("ctl", "-q", "ping", "--data-dir", str(own_broker.data_dir)).code == 69
+    own_broker.start()
+    assert run("ctl", "-q", "ping", "--data-dir", str(own_broker.data_dir)).code == 0
+    own_broker.stop()
+    assert not (own_broker.data_dir / "control.sock").exists()
+
+
+def test_a_data_directory_with_a_long_path_has_a_socket_too(
+    run: Ctl, start_broker: Callable[..., RunningBroker], tmp_path: Path
+) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    broker = start_broker("--management-port", "none", "--metrics-port", "none", data_dir=deep / "data")
+    assert run("ctl", "-q", "ping", "--data-dir", str(broker.data_dir)).code == 0
+
+
+def test_stop_ends_the_broker_in_order(run: Ctl, own_broker: RunningBroker) -> None:
+    assert run("ctl", "stop", "--data-dir", str(own_broker.data_dir)).code == 0
+    assert own_broker.wait() == 0
+
+
+def test_stop_app_reset_start_app(run: Ctl, own_broker: RunningBroker) -> None:
+    def ctl(*arguments: str) -> int:
+        return run("ctl", *arguments, "--data-dir", str(own_broker.data_dir)).code
+
+    connection = amqp(own_broker)
+    connection.channel().queue_declare("q", durable=True)
+    assert ctl("add_user", "u", "p") == 0
+    assert ctl("reset") == 64
+    assert ctl("stop_app") == 0
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker):
+        connection.process_data_events(10)
+    assert ctl("check_running") == 69
+    assert ctl("ping") == 0
+    with pytest.raises(pika.exceptions.AMQPConnectionError):
+        amqp(own_broker)
+    assert ctl("reset") == 0
+    assert ctl("start_app") == 0
+    assert ctl("authenticate_user", "u", "p") == 65
+    own_broker.kill()
+    own_broker.start()
+    with amqp(own_broker) as connection, pytest.raises(pika.exceptions.ChannelClosedByBroker) as closed:
+        connection.channel().queue_declare("q", passive=True)
+    assert closed.value.reply_code == 404
+
+
+def test_a_health_check_costs_little_and_loads_no_framework(managed: RunningBroker, tmp_path: Path) -> None:
+    script = (
+        "import resource, sys\n"
+        "from broker.command import main\n"
+        "code = main(['-q', 'check_running'], 'rabbitmq-diagnostics')\n"
+        "assert not {'pydantic', 'starlette', 'uvicorn', 'structlog', 'asyncio'} & set(sys.modules), 'heavy'\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "print(used.ru_utime + used.ru_stime)\n"
+        "sys.exit(code)\n"
+    )
+    environment = clean_environment() | {"LEVERET_DATA_DIR": str(managed.data_dir)}
+    used = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            encoding="utf-8",
+            env=environment,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        used.append(float(done.stdout.splitlines()[-1]))
+    assert min(used) < CPU_S_MAX
+
+
+def test_links_are_installed_and_answer_by_their_names(run: Ctl, managed: RunningBroker, tmp_path: Path) -> None:
+    script = tmp_path / "leveret"
+    script.write_text(f"#!{sys.executable}\nimport sys\nfrom broker.command import main\nsys.exit(main())\n")
+    script.chmod(0o755)
+    names = tmp_path / "bin"
+    names.mkdir()
+    environment = clean_environment() | {"LEVERET_DATA_DIR": str(managed.data_dir)}
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            arguments, capture_output=True, encoding="utf-8", env=environment, timeout=SECONDS, check=False
+        )
+
+    assert call(str(script), "install-names", str(names)).returncode == 0
+    assert call(str(script), "install-names", str(names)).returncode == 0
+    assert sorted(os.listdir(names)) == [
+        "rabbitmq-diagnostics",
+        "rabbitmq-plugins",
+        "rabbitmq-server",
+        "rabbitmqadmin",
+        "rabbitmqctl",
+    ]
+    assert call(str(names / "rabbitmq-diagnostics"), "-q", "ping").stdout == "Ping succeeded\n"
+    assert "guest\t[administrator]" in call(str(names / "rabbitmqctl"), "list_users").stdout
+    assert call(str(names / "rabbitmq-plugins"), "enable", "rabbitmq_management").returncode == 0
+    assert "declare <kind>" in call(str(names / "rabbitmqadmin"), "--help").stdout
+    assert call(str(names / "rabbitmq-server"), "--version").stdout.startswith("leveret ")
+    (names / "rabbitmqctl").unlink()
+    (names / "rabbitmqctl").write_text("something else")
+    assert call(str(script), "install-names", str(names)).returncode == 65
+
+
+def test_plugins_are_accepted(run: Ctl) -> None:
+    def plugins(*arguments: str) -> tuple[int, str]:
+        done = run(*arguments, name="rabbitmq-plugins")
+        return done.code, done.out
+
+    assert plugins("enable", "--offline", "rabbitmq_management", "rabbitmq_shovel")[0] == 0
+    assert plugins("disable", "rabbitmq_management")[0] == 0
+    assert plugins("enable", "nosuch")[0] == 70
+    assert "rabbitmq_management\n" in plugins("list", "-m", "-e")[1]
+    assert "[E*] rabbitmq_prometheus" in plugins("-q", "list")[1]
+    assert plugins("is_enabled", "rabbitmq_management")[0] == 0
+    assert plugins("is_enabled", "rabbitmq_mqtt")[0] == 69
+    assert run("plugins", "list", "-m").code == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_the_verbs(run: Ctl, shell: str) -> None:
+    done = run("completion", shell)
+    assert done.code == 0
+    assert " list_queues " in done.out
+    assert run("ctl", "autocomplete", "list_q").out == "list_queues\n"
+
+
+def test_bash_completes_with_it(run: Ctl, tmp_path: Path) -> None:
+    (tmp_path / "completion").write_text(run("completion", "bash").out)
+    words = "source completion; COMP_WORDS=(rabbitmqctl list_que); COMP_CWORD=1; _leveret; echo ${COMPREPLY[@]}"
+    done = subprocess.run(["bash", "-c", words], cwd=tmp_path, capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout == "list_queues\n"
+
+
+def test_a_client_that_sends_nothing_does_not_keep_the_broker_from_ending(own_broker: RunningBroker) -> None:
+    with socket.socket(socket.AF_UNIX) as silent, address_of(own_broker.data_dir / "control.sock") as address:
+        silent.connect(address)
+        began = time.monotonic()
+        assert own_broker.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - began < 5

@@ -1,0 +1,157 @@
+"""RabbitMQ's configuration file, its image's variables and definitions at the start."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pika
+import pytest
+
+from broker.config import SettingsError, load
+from broker.rabbitmq_conf import ConfError, read
+from tests.brokers import RunningBroker, clean_environment
+
+
+def conf(tmp_path: Path, *lines: str) -> Path:
+    file = tmp_path / "rabbitmq.conf"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "value"),
+    [
+        ("listeners.tcp.default = 5673", "port", 5673),
+        ("listeners.tcp.1 = 127.0.0.1:5674", "port", 5674),
+        ("listeners.tcp.1 = 127.0.0.1:5674", "host", "127.0.0.1"),
+        ("listeners.tcp.local = ::1:5674", "host", "::1"),
+        ("listeners.ssl.default = 5672", "tls_port", 5672),
+        ("default_user = bob", "default_user", "bob"),
+        ("default_pass = 'a # b'", "default_pass", "a # b"),
+        ("default_vhost = v", "default_vhost", "v"),
+        ("heartbeat = 30 # seconds", "heartbeat_s", 30),
+        ("channel_max = 100", "channel_max", 100),
+        ("frame_max = 8192", "frame_max", 8192),
+        ("max_message_size = 1000", "max_message_octets", 1000),
+        ("consumer_timeout = 5000", "consumer_timeout_ms", 5000),
+        ("vm_memory_high_watermark.relative = 0.5", "memory_high_watermark", 0.5),
+        ("vm_memory_high_watermark.absolute = 2GB", "memory_high_watermark", 2_000_000_000),
+        ("disk_free_limit.absolute = 1GiB", "disk_free_limit", 1 << 30),
+        ("loopback_users = none", "loopback_users", ()),
+        ("loopback_users.guest = false", "loopback_users", ()),
+        ("loopback_users.bob = true", "loopback_users", ("guest", "bob")),
+        ("ssl_options.certfile = /c.pem", "tls_certificate", "/c.pem"),
+        ("ssl_options.verify = verify_peer", "tls_clients", "ask"),
+        ("ssl_options.versions.1 = tlsv1.3", "tls_least_version", "1.3"),
+        ("ssl_cert_login_from = common_name", "tls_login", "common_name"),
+        ("management.tcp.port = 8080", "management_port", 8080),
+        ("prometheus.tcp.port = 8081", "metrics_port", 8081),
+        ("log.console.level = debug", "log_level", "debug"),
+        ("log.file.level = critical", "log_level", "error"),
+        ("load_definitions = /d.json", "load_definitions", "/d.json"),
+    ],
+)
+def test_a_key_becomes_a_setting(tmp_path: Path, line: str, key: str, value: object) -> None:
+    given = read(conf(tmp_path, "# a comment", "", line), {})
+    assert given.values[key] == value
+    assert given.warnings == []
+
+
+def test_what_has_no_effect_is_named_once_each(tmp_path: Path) -> None:
+    file = conf(tmp_path, "mqtt.exchange = x", "queue_master_locator = min-masters", "log.console = true")
+    given = read(file, {"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+x", "RABBITMQ_PORT_5672_TCP": "tcp://1.2.3.4:5672"})
+    assert given.values == {}
+    assert given.warnings == [
+        f"mqtt.exchange in {str(file)!r}, line 1: it has no effect here",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: this variable has no effect here",
+    ]
+
+
+def test_only_the_first_of_several_listeners_counts(tmp_path: Path) -> None:
+    given = read(conf(tmp_path, "listeners.tcp.1 = 5673", "listeners.tcp.2 = 5674"), {})
+    assert (given.values["port"], len(given.warnings)) == (5673, 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["heartbeat = soon", "loopback_users.guest = no", "vm_memory_high_watermark.relative = 7", "disk_free_limit = x"],
+)
+def test_a_wrong_value_stops_the_start(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ConfError) as wrong:
+        read(conf(tmp_path, line), {})
+    assert line.split(" ")[0] in str(wrong.value)
+
+
+def test_the_image_variables_go_before_the_file_and_leverets_own_before_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = conf(tmp_path, "default_user = filed", "heartbeat = 7", "frame_max = 1")
+    variables = {
+        "RABBITMQ_DEFAULT_USER": "bob",
+        "RABBITMQ_DEFAULT_PASS": "secret",
+        "RABBITMQ_NODE_PORT": "5699",
+        "RABBITMQ_NODENAME": "rabbit@here",
+        "RABBITMQ_CONFIG_FILE": str(file.with_suffix("")),
+    }
+    given = read(None, variables)
+    monkeypatch.setenv("LEVERET_HEARTBEAT_S", "9")
+    with pytest.raises(SettingsError) as wrong:
+        load({}, given.values, given.places)
+    assert wrong.value.problems == (
+        f"frame_max: 1 from frame_max in {str(file)!r}, line 3 is not allowed; "
+        "it must be a whole number from 4096 to 2147483647",
+    )
+    settings = load({"frame_max": "9000"}, given.values, given.places)
+    assert (settings.default_user, settings.default_pass, settings.port) == ("bob", "secret", 5699)
+    assert (settings.node_name, settings.heartbeat_s, settings.frame_max) == ("rabbit@here", 9, 9000)
+
+
+def test_a_broker_starts_with_them(tmp_path: Path) -> None:
+    file = conf(tmp_path, "default_pass = secret", "loopback_users = none", "cheese = 1", "management.tcp.port = 0")
+    variables = {"RABBITMQ_DEFAULT_USER": "bob", "RABBITMQ_DEFAULT_VHOST": "v", "RABBITMQ_CONFIG_FILE": str(file)}
+    with RunningBroker(tmp_path / "data", "--metrics-port", "none", environment=variables) as broker:
+        pika.BlockingConnection(pika.URLParameters(f"amqp://bob:secret@127.0.0.1:{broker.port}/v")).close()
+        warned = broker.wait_for_event("a setting of RabbitMQ's is not used")
+        assert warned["setting"].startswith("cheese in ")
+        assert "secret" not in "".join(broker.output)
+
+
+def test_definitions_are_imported_at_the_start(start_broker: Callable[..., RunningBroker], tmp_path: Path) -> None:
+    definitions = {
+        "users": [{"name": "bob", "password": "pw", "tags": "administrator"}],
+        "vhosts": [{"name": "/"}],
+        "permissions": [{"user": "bob", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}],
+        "queues": [{"name": "q", "vhost": "/", "durable": True, "auto_delete": False, "arguments": {}}],
+    }
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps(definitions))
+    broker = start_broker("--load-definitions", str(file))
+    for _ in range(2):
+        url = f"amqp://bob:pw@127.0.0.1:{broker.port}/%2F"
+        with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+            connection.channel().queue_declare("q", passive=True)
+        with pytest.raises(pika.exceptions.ProbableAuthenticationError):
+            pika.BlockingConnection(pika.URLParameters(broker.url))
+        broker.restart()
+
+
+@pytest.mark.parametrize("text", ["{", '{"queues": 1}', '{"queues": [{"name": "q", "vhost": "nov", "durable": true}]}'])
+def test_definitions_that_are_wrong_stop_the_start(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "definitions.json"
+    file.write_text(text)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "broker", "--port", "0", "--data-dir", str(tmp_path / "data")),
+            *("--load-definitions", str(file), "--management-port", "none", "--metrics-port", "none"),
+        ],
+        capture_output=True,
+        encoding="utf-8",
+        env=clean_environment(),
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 65
+    assert done.stderr.startswith("leveret: load_definitions: ")
+    assert len(done.stderr.splitlines()) == 1
