@@ -181,6 +181,10 @@ def read(path: Path | None, environment: Mapping[str, str]) -> Given:
     files = files_of(path, variables)
     problems: list[str] = []
     for file in files:
+        if path is None and not file.exists():
+            # The image names both places where there may be something. RabbitMQ passes over what is not there, too.
+            given.warnings.append(f"there is no {str(file)!r}, which a variable names")
+            continue
         try:
             lines = list(lines_of(file.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError) as error:
@@ -200,8 +204,8 @@ def files_of(path: Path | None, variables: Mapping[str, str]) -> list[Path]:
     files = []
     named = variables.get(PREFIX + "CONFIG_FILE")
     if named:
-        file = Path(named)
-        files.append(file if file.exists() else file.with_name(file.name + ".conf"))
+        file, longer = Path(named), Path(named + ".conf")
+        files.append(longer if longer.exists() and not file.exists() else file)
     more = variables.get(PREFIX + "CONFIG_FILES")
     if more:
         directory = Path(more)
