@@ -14,7 +14,7 @@ READY := $(VENV)/ready
 CONTAINER_IMAGE := localhost/leveret
 CODE := broker protocol storage conformance bench tests
 
-.PHONY: help run test check format types conformance differential conformance-document bench bench-compare docs container container-test clean
+.PHONY: help run test check format types conformance differential conformance-document bench bench-compare torture docs container container-test clean
 
 # The engine that answers, docker or podman; HEALTHCHECK is not part of podman's usual format.
 define FIND_ENGINE
@@ -68,6 +68,10 @@ bench-compare: $(READY) ## Start RabbitMQ and Leveret, compare them, write docs/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m bench --peers leveret rabbitmq --series --page docs/performance.md --charts docs \
 		--json docs/performance.json $(ARGS)
+
+torture: $(READY) ## Run the tests of the promises with their nightly numbers: takes hours
+	LEVERET_TORTURE=night LEVERET_SESSION_STEPS=60 LEVERET_REQUIRE_STRACE=1 $(BIN)/python -m pytest \
+		tests/crash tests/faults tests/storage tests/server/test_broker_machine.py tests/server/test_frame_fuzz.py $(ARGS)
 
 docs: $(READY) ## Renew what the documentation has from the code
 	$(BIN)/python -m broker.settings_table docs/configuration.md README.md

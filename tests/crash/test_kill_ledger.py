@@ -22,8 +22,9 @@ from tests.brokers import RunningBroker
 from tests.clients.adapter.asking import ask, close_connection, closing, open_channel, open_connection
 from tests.crash.broker_log import logged_errors
 from tests.crash.ledger import Account, body_of, failures_of, name_of
+from tests.torture import count
 
-ROUNDS = int(os.environ.get("LEVERET_KILL_ROUNDS", "10"))
+ROUNDS = int(os.environ.get("LEVERET_KILL_ROUNDS", str(count(13, 250))))
 SEED = int(os.environ.get("LEVERET_KILL_SEED", "1"))
 SEGMENT_OCTETS_DEFAULT = 64 << 20
 MAX_OPEN_COUNT = 300

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from storage import blocks, definitions, messages, snapshot, store
 from tests.storage.driving import Driver
 from tests.storage.simulated_disk import SimulatedDisk
+from tests.torture import count
 
 DIRECTORY = Path("/data")
 QUEUES = range(1, 5)
@@ -131,6 +132,9 @@ def test_store_behaves_as_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
     run_state_machine_as_test(
         StoreMachine,
         settings=settings(
-            max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=count(80, 20_000),
+            stateful_step_count=count(40, 200),
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
