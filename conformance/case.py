@@ -94,6 +94,10 @@ def version_of(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
+class NotApplicable(Exception):
+    """Raised by a case about something that the broker does not have, with the reason."""
+
+
 class Session:
     """What one case has: connections to the broker, unique names, and topology that is removed afterwards."""
 

@@ -27,6 +27,15 @@ _BEHIND_THE_WRAPPER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """What Debian's and Red Hat's ``rabbitmq-server`` calls after it has become the user ``rabbitmq``. That user cannot
 write to our directory, and others may not call the wrapper at all."""
 
+_WANTED_PLUGINS = (
+    "rabbitmq_consistent_hash_exchange",
+    "rabbitmq_delayed_message_exchange",
+    "rabbitmq_random_exchange",
+    "rabbitmq_recent_history_exchange",
+    "rabbitmq_sharding",
+)
+"""Exchange types: the cases about those that are not there do not apply."""
+
 
 class RabbitMqProblem(Exception):
     """The RabbitMQ that was found does not start; the text is one line and says where its log is quoted from."""
@@ -48,7 +57,7 @@ def running(command: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="rabbitmq-", dir="/tmp", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         port, dist_port, epmd_port = _free_ports(3)
-        environment = _environment(directory, port, dist_port, epmd_port)
+        environment = _environment(command, directory, port, dist_port, epmd_port)
         epmd = _started_epmd(epmd_port, environment)
         try:
             with (directory / "output").open("wb") as output:
@@ -73,12 +82,12 @@ def running(command: Path) -> Iterator[str]:
                 epmd.wait()
 
 
-def _environment(directory: Path, port: int, dist_port: int, epmd_port: int) -> dict[str, str]:
+def _environment(command: Path, directory: Path, port: int, dist_port: int, epmd_port: int) -> dict[str, str]:
     """Write the node's files and return its environment; nothing of /etc/rabbitmq or of the caller's is used."""
     (directory / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{port}\n", encoding="utf-8")
     (directory / "advanced.config").write_text("[].\n", encoding="utf-8")
     (directory / "env.conf").write_text("", encoding="utf-8")
-    (directory / "enabled_plugins").write_text("[].\n", encoding="utf-8")
+    (directory / "enabled_plugins").write_text(f"[{','.join(_plugins(command))}].\n", encoding="utf-8")
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_", "LEVERET_"))
     }
@@ -97,6 +106,14 @@ def _environment(directory: Path, port: int, dist_port: int, epmd_port: int) -> 
         "RABBITMQ_PID_FILE": str(directory / "pid"),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
     }
+
+
+def _plugins(command: Path) -> list[str]:
+    """Return which of the plugins that cases are about come with the RabbitMQ of that command."""
+    plugins = command.resolve().parent.parent / "plugins"
+    if command == _BEHIND_THE_WRAPPER:
+        plugins = next(iter(sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/plugins"))), plugins)
+    return [name for name in _WANTED_PLUGINS if any(plugins.glob(f"{name}-*"))]
 
 
 def _started_epmd(port: int, environment: dict[str, str]) -> subprocess.Popen[bytes] | None:

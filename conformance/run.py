@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
-from conformance.case import Bystander, Case, Session, version_of
+from conformance.case import Bystander, Case, NotApplicable, Session, version_of
 from conformance.codec import FieldTable
 from conformance.expected import differences_for
 from conformance.wire import Address, Connection, Mismatch
@@ -107,6 +107,8 @@ def run_case(broker: Broker, case: Case, bystander: Bystander | None = None) -> 
             session.end()
         if bystander is not None:
             bystander.check_served()
+    except NotApplicable as reason:
+        return Outcome(case.id, case.section, case.ref, NOT_APPLICABLE, reason=str(reason))
     except Mismatch as mismatch:
         return _failed(broker, case, mismatch.expected, mismatch.got, began)
     except (AssertionError, OSError, ValueError, KeyError, AttributeError, IndexError) as error:

@@ -42,6 +42,7 @@ SECTIONS = (
     "cc_bcc",
     "direct_reply_to",
     "user_id",
+    "exchange_types",
 )
 
 
