@@ -5,13 +5,13 @@ properties, as with RabbitMQ; users, permissions, policies, parameters and limit
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from broker.core.access_control import AccessControl
 from broker.core.access_errors import AccessError, Unacceptable
 from broker.core.arguments import check_queue_arguments, check_queue_properties
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
-from broker.core.exchanges.registry import exchange_type
+from broker.core.exchanges.types import EXCHANGE_TYPES, exchange_type
 from broker.core.json_tables import table_of
 from broker.core.limits import USER_LIMITS, VHOST_LIMITS, check_limits
 from broker.core.names import exchange_text, is_reserved, queue_text
@@ -21,10 +21,8 @@ from broker.core.permissions import Permission, TopicPermission
 from broker.core.policies import Policy, PolicyKind
 from broker.core.policy_keys import PolicyError, check_definition
 from broker.core.vhost_metadata import check_metadata
+from broker.core.vhosts import PREDECLARED, VirtualHost
 from protocol.errors import AmqpError
-
-if TYPE_CHECKING:
-    from broker.core.vhosts import VirtualHost
 
 Fields = Mapping[str, Any]
 Step = Callable[[], object]
@@ -240,10 +238,12 @@ class DefinitionsImport:
         if host is not None:
             there: Mapping[str, Any] = getattr(host, what)
             return there
-        default = next(iter(self._control.vhosts.values()), None) if what == "exchanges" else None
-        if default is None:
+        if what == "queues":
             return {}
-        return {name: exchange for name, exchange in default.exchanges.items() if is_reserved(name)}
+        return {
+            name: EXCHANGE_TYPES[kind](name, vhost, ExchangeProperties(durable=True, internal=internal))
+            for name, kind, internal in PREDECLARED
+        }
 
 
 def import_definitions(

@@ -251,6 +251,63 @@ def test_definitions_of_rabbitmq_come_back_unchanged(start_broker: Callable[...,
         assert exported[section] == EXPORTED[section], section
 
 
+# As RabbitMQ 4 writes them.
+EXPORTED_4: dict[str, Any] = {
+    "rabbitmq_version": "4.1.0",
+    "rabbitmq_definition_format": "cluster",
+    "original_cluster_name": "rabbit@old",
+    "explanation": "Definitions of cluster 'rabbit@old'",
+    "users": [
+        {"name": "four", "password_hash": "", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": ["x"]}
+    ],
+    "vhosts": [
+        {
+            "name": "fresh",
+            "description": "new",
+            "tags": ["a"],
+            "default_queue_type": "quorum",
+            "metadata": {"description": "new", "tags": ["a"], "default_queue_type": "quorum"},
+            "limits": [],
+        }
+    ],
+    "permissions": [{"user": "four", "vhost": "fresh", "configure": "", "write": "", "read": ".*"}],
+    "queues": [
+        {
+            "name": "s",
+            "vhost": "fresh",
+            "durable": True,
+            "auto_delete": False,
+            "type": "stream",
+            "arguments": {},
+        },
+        {"name": "amq.gen-abc", "vhost": "fresh", "durable": False, "auto_delete": True, "arguments": {}},
+    ],
+    "bindings": [
+        {
+            "source": "amq.topic",
+            "vhost": "fresh",
+            "destination": name,
+            "destination_type": "queue",
+            "routing_key": "a.#",
+            "arguments": {},
+        }
+        for name in ("s", "amq.gen-abc")
+    ],
+}
+
+
+def test_definitions_of_rabbitmq_4_make_all_that_is_in_them(api: Api) -> None:
+    assert api.post("definitions", EXPORTED_4).status == 204
+    shown = api.get("vhosts/fresh")
+    assert (shown["description"], shown["tags"], shown["default_queue_type"]) == ("new", ["a"], "quorum")
+    assert api.get("queues/fresh/s")["type"] == "stream"
+    assert [each["routing_key"] for each in api.get("bindings/fresh/e/amq.topic/q/s")] == ["a.#"]
+    assert len(api.get("queues/fresh")) == 1
+    assert api.get("permissions/fresh/four")["read"] == ".*"
+    api.delete("vhosts/fresh")
+    api.delete("users/four")
+
+
 BAD_DEFINITIONS: list[tuple[dict[str, Any], str]] = [
     (
         {"queues": [{"name": "a", "vhost": "nope", "durable": True, "auto_delete": False, "arguments": {}}]},
