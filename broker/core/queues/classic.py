@@ -248,7 +248,7 @@ class ClassicQueue:
                 line.leave(consumer)
             elif len(waiting) == 1:
                 budget -= self._deliver(consumer, min(limit, budget))
-            elif self.backlog.head_count() < len(waiting):
+            elif line.shares_channel or self.backlog.head_count() < len(waiting):
                 budget -= self._deliver(consumer, 1)
                 waiting.rotate(-1)
             else:
@@ -300,16 +300,15 @@ class ClassicQueue:
         return count
 
     def _deliver_rounds(self, budget: int) -> int:
-        """Deliver as many messages as all waiting consumers may take in equal shares; return how many."""
+        """Deliver as many messages as all waiting consumers, each of another channel, may take in equal shares.
+
+        Returns how many.
+        """
         waiting = self.line.waiting
-        limits = [consumer.limit() for consumer in waiting]
-        share = min(limits)
-        shares_credit = any(limit != consumer.credit for limit, consumer in zip(limits, waiting, strict=True))
-        if share == 0 or shares_credit or len({consumer.sink for consumer in waiting}) < len(waiting):
-            # Somebody must wait, or a channel's consumers share a limit, or its order of deliveries: one at a time.
-            consumer = waiting[0]
-            waiting.rotate(-1)
-            return self._deliver(consumer, 1)
+        share = min(consumer.limit() for consumer in waiting)
+        if not share:
+            self.line.leave_without_credit()
+            return 0
         turns = len(waiting)
         stretch = self.take(min(budget, share * turns))
         count = len(stretch.pieces)

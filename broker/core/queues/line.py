@@ -4,9 +4,9 @@ Strict turns among equals, in the order of subscription; a higher x-priority goe
 only one is ever in line. RabbitMQ: Consumer Priorities, Single Active Consumer.
 """
 
-from collections import deque
+from collections import Counter, deque
 
-from broker.core.consumers import Consumer
+from broker.core.consumers import Consumer, DeliverySink
 
 
 class ConsumerLine:
@@ -15,12 +15,13 @@ class ConsumerLine:
     Whoever serves takes from its left, rotates it, and calls ``advance`` when it is empty.
     """
 
-    __slots__ = ("_by_priority", "_left_count", "active", "consumers", "is_single", "waiting")
+    __slots__ = ("_by_priority", "_left_count", "_of_sink", "active", "consumers", "is_single", "waiting")
 
     def __init__(self, *, is_single: bool = False) -> None:
         self.consumers: dict[Consumer, None] = {}
         self.is_single = is_single
         self._left_count = 0
+        self._of_sink: Counter[DeliverySink] = Counter()
         self.active: Consumer | None = None
         """The single active consumer, where there is to be one."""
         self.waiting: deque[Consumer] = deque()
@@ -32,15 +33,25 @@ class ConsumerLine:
         """Whether one consumer has the queue for itself."""
         return any(consumer.exclusive for consumer in self.consumers)
 
+    @property
+    def shares_channel(self) -> bool:
+        """Whether two consumers are of one channel: its deliveries must keep their order, and it may limit both."""
+        return len(self._of_sink) < len(self.consumers)
+
     def add(self, consumer: Consumer) -> None:
         """Add a consumer, not in line yet."""
         self.consumers[consumer] = None
+        self._of_sink[consumer.sink] += 1
         if self.is_single and self.active is None:
             self.active = consumer
 
     def remove(self, consumer: Consumer) -> Consumer | None:
         """Remove a consumer; return the one that becomes the single active one by that, if so."""
-        self.consumers.pop(consumer, None)
+        if consumer in self.consumers:
+            del self.consumers[consumer]
+            self._of_sink[consumer.sink] -= 1
+            if not self._of_sink[consumer.sink]:
+                del self._of_sink[consumer.sink]
         if consumer.is_waiting:
             consumer.is_waiting = False
             self._by_priority[consumer.priority].remove(consumer)
@@ -65,14 +76,29 @@ class ConsumerLine:
         self.advance()
         return True
 
+    def leave_without_credit(self) -> None:
+        """Take all out of the line that can take nothing more."""
+        everybody = tuple(self.waiting)
+        self.waiting.clear()
+        for consumer in everybody:
+            if consumer.limit():
+                self.waiting.append(consumer)
+            else:
+                self._note_leaving(consumer)
+        if not self.waiting:
+            self.advance()
+
     def leave(self, consumer: Consumer) -> None:
         """Take the consumer at the left out of the line: it can take nothing more."""
-        consumer.is_waiting = False
-        self._left_count += 1
-        consumer.left_at = self._left_count
+        self._note_leaving(consumer)
         self.waiting.popleft()
         if not self.waiting:
             self.advance()
+
+    def _note_leaving(self, consumer: Consumer) -> None:
+        consumer.is_waiting = False
+        self._left_count += 1
+        consumer.left_at = self._left_count
 
     def advance(self) -> None:
         """Serve the highest priority that somebody waits with."""
@@ -83,6 +109,7 @@ class ConsumerLine:
         """Forget all consumers and return them."""
         consumers = list(self.consumers)
         self.consumers.clear()
+        self._of_sink.clear()
         self.active = None
         for line in self._by_priority.values():
             line.clear()
