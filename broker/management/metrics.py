@@ -4,6 +4,7 @@
 RabbitMQ: Monitoring with Prometheus and Grafana.
 """
 
+import asyncio
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
@@ -285,18 +286,31 @@ def _queue_values(queue: ClassicQueue) -> dict[str, int]:
     }
 
 
-def _respond(call: Call, *, is_per_object: bool) -> Response:
+class _Collected:
+    """Metrics that were collected before, to be written in another thread."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        """Return them."""
+        return self._families
+
+
+async def _respond(call: Call, *, is_per_object: bool) -> Response:
+    """Collect on the loop, where nothing changes meanwhile; write the text, which takes longer, beside it."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Metrics(call.node, is_per_object=is_per_object))
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    registry.register(_Collected(list(Metrics(call.node, is_per_object=is_per_object).collect())))
+    text = await asyncio.to_thread(generate_latest, registry)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-def get_metrics(call: Call) -> Response:
-    return _respond(call, is_per_object=False)
+async def get_metrics(call: Call) -> Response:
+    return await _respond(call, is_per_object=False)
 
 
-def get_per_object(call: Call) -> Response:
-    return _respond(call, is_per_object=True)
+async def get_per_object(call: Call) -> Response:
+    return await _respond(call, is_per_object=True)
 
 
 ROWS: Final = (
