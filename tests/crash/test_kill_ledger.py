@@ -24,7 +24,7 @@ from tests.crash.broker_log import logged_errors
 from tests.crash.ledger import Account, body_of, failures_of, name_of
 from tests.torture import count
 
-ROUNDS = int(os.environ.get("LEVERET_KILL_ROUNDS", str(count(13, 250))))
+ROUNDS = int(os.environ.get("LEVERET_KILL_ROUNDS", str(count(25, 500))))
 SEED = int(os.environ.get("LEVERET_KILL_SEED", "1"))
 SEGMENT_OCTETS_DEFAULT = 64 << 20
 MAX_OPEN_COUNT = 300

@@ -16,11 +16,11 @@ MIB = 1 << 20
 
 
 def test_freed_memory_is_given_back_though_no_limit_is_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock()
     given_back: list[int] = []
     resident = [50 * MIB]
     monkeypatch.setattr(resources, "give_memory_back", lambda: given_back.append(clock.monotonic_ms()))
     store = Store.open(tmp_path / "data", notify=lambda call: None)
-    clock = ManualClock()
     none: dict[str, Any] = {}
     watch = ResourceWatch(Settings(**none), Alarms(set()), clock, store, lambda _: 1 << 40, lambda: resident[0])
     watch.start()

@@ -81,6 +81,19 @@ def test_memory_settles_for_good_what_an_earlier_run_has_written(tmp_path: Path)
             assert (body, method.redelivered, method.message_count) == (b"secret body 2", True, 0)
 
 
+def test_memory_gives_back_what_had_to_leave_memory(tmp_path: Path) -> None:
+    """Persistent messages that are in no log go to page files, as transient ones do."""
+    with RunningBroker(tmp_path / "data", "--durability", "memory", "--resident-octets", "1048576") as broker:
+        with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.queue_declare("deep", durable=True)
+            for i in range(100):
+                channel.basic_publish("", "deep", b"%d " % i + bytes(100_000), PERSISTENT)
+            numbers = [int(channel.basic_get("deep", auto_ack=True)[2].split(b" ")[0]) for _ in range(100)]
+        assert numbers == list(range(100))
+
+
 class Settled:
     """A store that recovered ids 1 to 9, and what it was told."""
 
