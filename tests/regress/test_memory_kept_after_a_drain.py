@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 def test_freed_memory_is_given_back_though_no_limit_is_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = ManualClock()
+    clock: ManualClock = ManualClock()
     given_back: list[int] = []
     resident = [50 * MIB]
     monkeypatch.setattr(resources, "give_memory_back", lambda: given_back.append(clock.monotonic_ms()))
