@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     default_user: str = Field("guest", min_length=1, description="Name of the first user.")
     default_pass: Annotated[str, Mark.SECRET] = Field("guest", repr=False, description="Password of that user.")
     default_vhost: str = Field("/", min_length=1, description="Name of the first virtual host.")
+    default_permissions: str = Field(
+        ".* .* .*", pattern=r"^\S+ \S+ \S+$", description="Its patterns there: configure, write and read."
+    )
+    default_user_tags: str = Field("administrator", description="Its tags, with commas between.")
     loopback_users: Annotated[tuple[str, ...], NoDecode] = Field(
         ("guest",), description="Users admitted only from the broker's own machine."
     )
@@ -151,6 +155,17 @@ class Settings(BaseSettings):
         """Refuse true and false: for a number, Python would read them as 1 and 0."""
         if isinstance(value, bool):
             raise ValueError("no setting is true or false")
+        return value
+
+    @field_validator("default_permissions")
+    @classmethod
+    def check_patterns(cls, value: str) -> str:
+        """Refuse what is no regular expression."""
+        for pattern in value.split():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r}: {error}") from None
         return value
 
     @field_validator("management_port", "metrics_port", mode="before")

@@ -151,12 +151,7 @@ QUIET: Final = (
 )
 """Keys whose effect is there without them, or that only a cluster has: accepted without a word."""
 
-DEFAULTS: Final = {
-    **{f"default_permissions.{kind}": ".*" for kind in ("configure", "write", "read")},
-    "default_user_tags.administrator": "true",
-    "management.ssl.enable": "false",
-}
-"""Keys that are not there to be changed, with the value that is in force."""
+KINDS: Final = ("configure", "write", "read")
 
 # Image's variables: our key.
 VARIABLES: Final = {
@@ -234,6 +229,8 @@ def take_lines(given: Given, file: Path, lines: list[tuple[int, str, str]]) -> l
     tls: dict[str, str] = {}
     loopback: list[str] | None = None
     ports: dict[str, str] = {}
+    tags: list[str] = []
+    patterns = dict.fromkeys(KINDS, ".*")
     for number, key, value in lines:
         place = f"{key} in {str(file)!r}, line {number}"
         try:
@@ -250,7 +247,13 @@ def take_lines(given: Given, file: Path, lines: list[tuple[int, str, str]]) -> l
                 given.take(name, reader(value), place)
             elif key == "disk_free_limit.relative":
                 given.take("disk_free_limit", int(float(value) * memory_octets()), place)
-            elif DEFAULTS.get(key) != value and not any(re.fullmatch(quiet, key) for quiet in QUIET):
+            elif key.startswith("default_permissions."):
+                patterns[key.removeprefix("default_permissions.")] = value or "^$"
+                given.take("default_permissions", " ".join(patterns[kind] for kind in KINDS), place)
+            elif key.startswith("default_user_tags."):
+                tags = [*tags, key.removeprefix("default_user_tags.")] if truth(value) else tags
+                given.take("default_user_tags", ",".join(tags), place)
+            elif not any(re.fullmatch(quiet, key) for quiet in QUIET):
                 given.warnings.append(f"{place}: it has no effect here")
         except ValueError as error:
             shown = "the value" if key in SECRET else repr(value)

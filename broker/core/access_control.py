@@ -229,11 +229,22 @@ class AccessControl:
         """Whether there is nobody and nothing, as at the very first start."""
         return not self.vhosts and not self.users.listed()
 
-    def make_default(self, vhost: str, user: str, password: str) -> None:
-        """Make the first virtual host, and its administrator with all permissions. RabbitMQ: Access Control."""
+    def make_default(
+        self,
+        vhost: str,
+        user: str,
+        password: str,
+        tags: Iterable[str] = (ADMINISTRATOR,),
+        patterns: tuple[str, str, str] = (".*", ".*", ".*"),
+    ) -> None:
+        """Make the first virtual host, and its user, with ``patterns`` to configure, write, read there.
+
+        Raises Unacceptable, InvalidPattern. RabbitMQ: Access Control.
+        """
+        configure, write, read = patterns
         self.add_vhost(vhost)
-        self.users.add(user, password, (ADMINISTRATOR,))
-        self.set_permission(vhost, user, configure=".*", write=".*", read=".*")
+        self.users.add(user, password, tags)
+        self.set_permission(vhost, user, configure=configure, write=write, read=read)
 
     def restore(self, definitions: list[Definition]) -> None:
         """Take back what ``define`` was given in earlier lives, but for what is in virtual hosts.

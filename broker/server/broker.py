@@ -147,7 +147,11 @@ class Broker:
         """Make the first user and virtual host, if there is nobody and nothing."""
         control, settings = self.access_control, self.settings
         if control.is_empty:
-            control.make_default(settings.default_vhost, settings.default_user, settings.default_pass)
+            configure, write, read = settings.default_permissions.split()
+            tags = [tag.strip() for tag in settings.default_user_tags.split(",") if tag.strip()]
+            control.make_default(
+                settings.default_vhost, settings.default_user, settings.default_pass, tags, (configure, write, read)
+            )
             log.info("first start: made user and vhost", user=settings.default_user, vhost=settings.default_vhost)
 
     def _make_vhost(self, name: str) -> VirtualHost:

@@ -12,6 +12,7 @@ import pytest
 from broker.config import SettingsError, load
 from broker.rabbitmq_conf import ConfError, read
 from tests.brokers import RunningBroker, clean_environment
+from tests.control.conftest import Ctl
 
 
 def conf(tmp_path: Path, *lines: str) -> Path:
@@ -31,6 +32,8 @@ def conf(tmp_path: Path, *lines: str) -> Path:
         ("default_user = bob", "default_user", "bob"),
         ("default_pass = 'a # b'", "default_pass", "a # b"),
         ("default_vhost = v", "default_vhost", "v"),
+        ("default_permissions.write = ^a", "default_permissions", ".* ^a .*"),
+        ("default_user_tags.monitoring = true", "default_user_tags", "monitoring"),
         ("heartbeat = 30 # seconds", "heartbeat_s", 30),
         ("channel_max = 100", "channel_max", 100),
         ("frame_max = 8192", "frame_max", 8192),
@@ -108,11 +111,20 @@ def test_the_image_variables_go_before_the_file_and_leverets_own_before_both(
     assert (settings.node_name, settings.heartbeat_s, settings.frame_max) == ("rabbit@here", 9, 9000)
 
 
-def test_a_broker_starts_with_them(tmp_path: Path) -> None:
-    file = conf(tmp_path, "default_pass = secret", "loopback_users = none", "cheese = 1", "management.tcp.port = 0")
+def test_a_broker_starts_with_them(run: Ctl, tmp_path: Path) -> None:
+    file = conf(
+        tmp_path,
+        "default_pass = secret",
+        "loopback_users = none",
+        "default_permissions.write = ^a",
+        "cheese = 1",
+        "management.tcp.port = 0",
+    )
     variables = {"RABBITMQ_DEFAULT_USER": "bob", "RABBITMQ_DEFAULT_VHOST": "v", "RABBITMQ_CONFIG_FILE": str(file)}
     with RunningBroker(tmp_path / "data", "--metrics-port", "none", environment=variables) as broker:
         pika.BlockingConnection(pika.URLParameters(f"amqp://bob:secret@127.0.0.1:{broker.port}/v")).close()
+        shown = run("ctl", "-s", "list_permissions", "-p", "v", "--data-dir", str(broker.data_dir))
+        assert shown.out == "bob\t.*\t^a\t.*\n"
         warned = broker.wait_for_event("a setting of RabbitMQ's is not used")
         assert warned["setting"].startswith("cheese in ")
         assert "secret" not in "".join(broker.output)
