@@ -47,7 +47,7 @@ class Found(NamedTuple):
 class LogReader:
     """Belongs to the loop's thread; ``read`` may be called at any time, ``read_now`` blocks."""
 
-    __slots__ = ("_directory", "_disk", "_index", "_thread", "damage")
+    __slots__ = ("_directory", "_disk", "_index", "_thread", "damage", "put_aside")
 
     def __init__(self, disk: Disk, directory: Path, index: MessageIndex, thread: Committer) -> None:
         self._disk = disk
@@ -55,6 +55,7 @@ class LogReader:
         self._index = index
         self._thread = thread
         self.damage: list[str] = []  # what could not be read back
+        self.put_aside: Callable[[int, int, int], str] = _put_nothing_aside  # (segment, start, stop) -> what was done
 
     def read(
         self,
@@ -159,7 +160,12 @@ class LogReader:
                 f"segment {entry.segment}: octets around {entry.offset} cannot be read back; "
                 f"messages {entry.first_id}..{entry.stop_id - 1} are lost"
             )
+            self.damage += [self.put_aside(entry.segment, *place) for place in window.take_broken()]
         return record
+
+
+def _put_nothing_aside(segment: int, start: int, stop: int) -> str:
+    return f"segment {segment}: octets {start}..{stop} are broken"
 
 
 class _Record(NamedTuple):
@@ -195,7 +201,7 @@ class _Record(NamedTuple):
 class _Window:
     """Octets of a segment file, whole blocks that were found intact."""
 
-    __slots__ = ("_blocks", "_broken", "_disk", "_fd", "_next", "_octets", "_start", "_stop", "segment")
+    __slots__ = ("_blocks", "_broken", "_disk", "_fd", "_next", "_octets", "_start", "_stop", "_untold", "segment")
 
     def __init__(self, disk: Disk, path: Path, segment: int, blocks: Blocks) -> None:
         self._disk = disk
@@ -205,6 +211,7 @@ class _Window:
         self._octets = b""
         self._start = self._stop = self._next = 0
         self._broken: list[tuple[int, int]] = []
+        self._untold: list[tuple[int, int]] = []
 
     def close(self) -> None:
         self._disk.close(self._fd)
@@ -264,6 +271,11 @@ class _Window:
                 record = decoded
             return _Record(record, octets, stop - at)
 
+    def take_broken(self) -> list[tuple[int, int]]:
+        """The broken blocks met since the last call."""
+        told, self._untold = self._untold, []
+        return told
+
     def _read_up_to(self, offset: int) -> None:
         """Read on, whole blocks, until the octet before ``offset`` is here, or the segment ends."""
         first = place = self._next
@@ -274,12 +286,16 @@ class _Window:
             place += 1
         if place == first:
             return
-        octets = self._disk.pread(self._fd, stop - self._stop, self._stop)
+        try:
+            octets = self._disk.pread(self._fd, stop - self._stop, self._stop)
+        except OSError:  # a sector that the disk cannot give back is as good as a wrong one
+            octets = b""
         view = memoryview(octets)
         for i in range(first, place):
             begin, end = blocks.span(i)
             if not blocks.is_intact(i, view[begin - self._stop : end - self._stop]):
                 self._broken.append((begin, end))
+                self._untold.append((begin, end))
         if len(octets) < stop - self._stop:
             octets += bytes(stop - self._stop - len(octets))  # short: those blocks are broken
         self._octets += octets

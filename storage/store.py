@@ -21,7 +21,7 @@ from storage.datadir import CleanMark, DataDirectory
 from storage.definitions import Definitions, JsonValue, Key, encode_definition
 from storage.errors import StorageError
 from storage.files import Disk
-from storage.log import Reading, SegmentWriter, segment_numbers
+from storage.log import Broken, Reading, SegmentWriter, segment_numbers
 from storage.messages import MessageIndex
 from storage.pages import PageFiles
 from storage.quarantine import Quarantine
@@ -83,6 +83,7 @@ class Store:
         "_pager",
         "_parts",
         "_promises",
+        "_quarantine",
         "_reader",
         "_record_count",
         "_returned",
@@ -120,6 +121,8 @@ class Store:
         self._pager = Committer("leveret-pages", notify, on_failure)
         self._index = MessageIndex()
         self.reading = LogReader(disk, directory.log, self._index, self._pager)
+        self._quarantine = Quarantine(disk, directory.quarantine)
+        self.reading.put_aside = self._put_aside
         self.pages = PageFiles(disk, directory.pages, self._pager)
         self._journal = Definitions(disk, directory.definitions, directory.salt)
         self._routes: dict[tuple[int, ...], tuple[tuple[int, ...], bytes]] = {}
@@ -465,6 +468,10 @@ class Store:
                 self._log.create(filled.segment, filled.next_message_id, filled.next_queue_id)
             filled.blocks = self._log.append(filled.groups, filled.record_count)
 
+    def _put_aside(self, segment: int, start: int, stop: int) -> str:
+        """In the reader's thread."""
+        return self._quarantine.put(self._directory.log, Broken(segment, start, stop), self._directory.salt)
+
     def _space_changed(self, is_short: bool) -> None:
         """In the writer's thread."""
         self._committer.report(partial(self._set_short, is_short))
@@ -523,9 +530,8 @@ class Store:
         if not numbers:
             damage.append("log: there is no segment")
         is_clean = self._compare_mark(reading, damage)
-        quarantine = Quarantine(disk, directory.quarantine)
-        quarantined = quarantine.put_all(directory.log, reading, directory.salt, is_clean)
-        quarantined += quarantine.put_all(directory.definitions, journal_reading, directory.salt, is_clean)
+        quarantined = self._quarantine.put_all(directory.log, reading, directory.salt, is_clean)
+        quarantined += self._quarantine.put_all(directory.definitions, journal_reading, directory.salt, is_clean)
 
         # Nothing of what is there has been touched so far; from here on the directory is put in order.
         directory.remove_clean_mark()

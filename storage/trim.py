@@ -5,6 +5,7 @@ they settle lies before them. Reads happen in a thread; what is still live is de
 copy is appended.
 """
 
+import contextlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -124,6 +125,11 @@ class Trimmer:
         offsets = dict(sorted(wanted))
         if self._batch_at > next(iter(offsets)):
             self._batch_at = HEADER_OCTETS
+        with contextlib.suppress(OSError):  # what the disk cannot give back stays where it is
+            return self._fetch_from_disk(number, offsets)
+        return []
+
+    def _fetch_from_disk(self, number: int, offsets: dict[int, int]) -> list[Found]:
         batches = read_batches_with(
             self._disk,
             segment_path(self._directory, number),

@@ -45,6 +45,7 @@ class ResourceWatch:
         "_resident_octets",
         "_return_at_ms",
         "_store",
+        "_told_count",
         "disk_limit_octets",
         "memory_limit_octets",
     )
@@ -67,6 +68,7 @@ class ResourceWatch:
         self._resident_octets = resident_octets or own_resident_octets
         self._resident_at_start = self._resident_octets()
         self._return_at_ms = 0
+        self._told_count = 0
         self._is_low: dict[Resource, bool] = {"memory": False, "disk": False}
         self.disk_limit_octets = settings.disk_free_limit
         self.memory_limit_octets = memory_limit_octets(settings.memory_high_watermark)
@@ -84,6 +86,10 @@ class ResourceWatch:
     def look(self) -> bool:
         """Raise and clear alarms as things are now; True if one of the limits is near."""
         store = self._store
+        damage = store.damage
+        for what in damage[self._told_count :]:
+            log.error("the log is damaged, messages may be missing", damage=what)
+        self._told_count = len(damage)
         if "disk" in self._alarms.raised:
             store.look_for_room()
         free = NEAR_OCTETS + self.disk_limit_octets

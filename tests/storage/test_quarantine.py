@@ -129,3 +129,37 @@ def test_the_store_goes_on_beside_a_full_quarantine() -> None:
         driver.publish((1,), [b"more"])
         driver.close()
     assert len(in_quarantine(damaged)) == 1
+
+
+def test_what_is_damaged_after_the_start_is_copied_aside_when_it_is_read() -> None:
+    disk = SimulatedDisk()
+    driver = Driver(DIRECTORY, disk)
+    ids = driver.publish((1,), [b"needle"])
+    driver.wait_durable()
+    data = disk.files[newest(disk)].data
+    data[bytes(data).index(b"needle")] ^= 1
+    found = driver.store.reading.read_now([ids], 1 << 20)
+    assert (found.covered, found.runs) == (1, [])
+    assert any("messages 1..1 are lost" in what for what in driver.store.damage)
+    (copy,) = in_quarantine(disk).values()
+    assert b"oeedle" in copy
+    driver.publish((1,), [b"after"])
+    driver.wait_durable()
+    assert not driver.failures
+
+
+def test_a_sector_that_cannot_be_read_loses_its_messages_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = SimulatedDisk()
+    driver = Driver(DIRECTORY, disk)
+    ids = driver.publish((1,), [b"unreadable"])
+    driver.wait_durable()
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object) -> bytes:
+            raise OSError(errno.EIO, "cannot be read")
+
+        patch.setattr(SimulatedDisk, "pread", fail)
+        assert driver.store.reading.read_now([ids], 1 << 20).runs == []
+    assert driver.store.damage
+    driver.wait_durable()
+    assert not driver.failures
