@@ -308,10 +308,21 @@ def take_variables(given: Given, variables: Mapping[str, str]) -> None:
     """Take what the image's variables say; name those that have no effect."""
     for name, value in sorted(variables.items()):
         key = VARIABLES.get(name.removeprefix(PREFIX))
+        from_file = VARIABLES.get(name.removeprefix(PREFIX).removesuffix("_FILE")) if name.endswith("_FILE") else None
         if key is not None:
             given.take(key, value, name)
+        elif from_file is not None:
+            given.take(from_file, secret_in(name, Path(value)), name)
         elif not QUIET_VARIABLES.fullmatch(name.removeprefix(PREFIX)):
             given.warnings.append(f"{name}: this variable has no effect here")
+
+
+def secret_in(name: str, file: Path) -> str:
+    """Return what stands in the file that a variable such as RABBITMQ_DEFAULT_PASS_FILE names. Raises ConfError."""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ConfError(f"{name}: cannot read {str(file)!r}") from None
 
 
 def memory_octets() -> int:

@@ -72,6 +72,14 @@ def test_what_has_no_effect_is_named_once_each(tmp_path: Path) -> None:
     ]
 
 
+def test_a_password_comes_from_the_file_of_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2\n")
+    given = read(None, {"RABBITMQ_DEFAULT_PASS_FILE": str(tmp_path / "secret")})
+    assert given.values == {"default_pass": "hunter2"}
+    with pytest.raises(ConfError):
+        read(None, {"RABBITMQ_DEFAULT_PASS_FILE": str(tmp_path / "nothing")})
+
+
 def test_only_the_first_of_several_listeners_counts(tmp_path: Path) -> None:
     given = read(conf(tmp_path, "listeners.tcp.1 = 5673", "listeners.tcp.2 = 5674"), {})
     assert (given.values["port"], len(given.warnings)) == (5673, 1)

@@ -311,7 +311,6 @@ def stop(session: Session) -> None:
     session.doing(f"Stopping and halting node {facts['node']} ...")
     session.client.control("stop", {})
     wait_until(lambda: not is_process(facts["pid"]), seconds(session, 60.0), "the broker did not stop")
-    session.doing("Gracefully halting Erlang VM" if session.verb.name == "shutdown" else "")
 
 
 def stop_app(session: Session) -> None:
