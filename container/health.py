@@ -2,7 +2,7 @@
 
 It asks the broker by the control socket which AMQP ports there are, and greets each as a client does: the first octet
 of connection.start is enough. Only what starts fast is imported, and nothing of the broker's: it runs every few
-seconds for as long as the container lives. `rabbitmq-diagnostics ping` takes three times as long.
+seconds for as long as the container lives. `rabbitmq-diagnostics ping` takes nearly three times as long.
 """
 
 import json
