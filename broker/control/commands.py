@@ -6,7 +6,7 @@ Options may stand anywhere, as with rabbitmqctl; every verb knows the common one
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -72,18 +72,36 @@ COMMON_HELP: Final = """Options of every verb:
 """
 
 
+MODULES: Final = ("checks", "node", "users", "vhosts", "lists", "objects")
+"""Where verbs are, those of health checks first: they are looked for in turn, so that a check loads little."""
+
+
 def verbs() -> dict[str, Verb]:
     """Return all verbs by name."""
-    from broker.control.verbs import checks, lists, node, objects, users, vhosts
+    return {name: verb for module in MODULES for name, verb in verbs_of(module).items()}
 
-    modules = (users, vhosts, lists, objects, node, checks)
-    return {verb.name: verb for module in modules for verb in module.VERBS}
+
+def verbs_of(module: str) -> dict[str, Verb]:
+    """Return the verbs of one file by name."""
+    found: tuple[Verb, ...] = import_module(f"broker.control.verbs.{module}").VERBS
+    return {verb.name: verb for verb in found}
+
+
+def only_needed(arguments: Sequence[str]) -> dict[str, Verb]:
+    """Return verbs, among them the one that is called: those of the file where it is, or all."""
+    name = verb_in(arguments)
+    if name is not None:
+        for module in MODULES:
+            known = verbs_of(module)
+            if name in known:
+                return known
+    return verbs()
 
 
 def main(arguments: Sequence[str], program: str = "leveret ctl", *, known: Mapping[str, Verb] | None = None) -> int:
     """Run a verb; return the exit code."""
     try:
-        return run(list(arguments), program, verbs() if known is None else known)
+        return run(list(arguments), program, only_needed(arguments) if known is None else known)
     except Failure as failure:
         if str(failure):
             print(f"Error: {failure}", file=sys.stderr)  # noqa: T201 - the command's own output
@@ -106,6 +124,8 @@ def run(arguments: list[str], program: str, known: Mapping[str, Verb]) -> int:
         return OK
     verb = known.get(name)
     if verb is None:
+        from difflib import get_close_matches
+
         close = get_close_matches(name, known, 1)
         hint = f"did you mean '{close[0]}'?" if close else f"{program} help lists them all"
         raise UsageFailure(f"Command '{name}' not found; {hint}")
