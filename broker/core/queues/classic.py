@@ -265,8 +265,11 @@ class ClassicQueue:
         if self.enforcement is not None:
             self.enforcement.use()
             self.drain()
-        if self.message_count and not self.backlog.is_at_hand:
+        while self.message_count and not self.backlog.is_at_hand:
             self.backlog.fetch_now()
+            if self.enforcement is not None:
+                # What was just read back may have expired long ago.
+                self.enforcement.after_drain()
         if not self.message_count:
             return None
         stretch = self.take(1)
