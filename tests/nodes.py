@@ -14,7 +14,7 @@ import pika
 import pika.exceptions
 
 from broker.config import Settings
-from broker.core.access_control import AccessControl
+from broker.core.access.control import AccessControl
 from broker.server.broker import Broker
 from broker.server.clock import Clock
 from broker.server.connection import Connection

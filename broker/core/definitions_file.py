@@ -7,20 +7,20 @@ properties, as with RabbitMQ; users, permissions, policies, parameters and limit
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from broker.core.access_control import AccessControl
-from broker.core.access_errors import AccessError, Unacceptable
+from broker.core.access.control import AccessControl
+from broker.core.access.errors import AccessError, Unacceptable
+from broker.core.access.limits import USER_LIMITS, VHOST_LIMITS, check_limits
+from broker.core.access.passwords import DEFAULT_ALGORITHM, check_hash
+from broker.core.access.permissions import Permission, TopicPermission
+from broker.core.access.vhost_metadata import check_metadata
 from broker.core.arguments import check_queue_arguments, check_queue_properties
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
 from broker.core.exchanges.types import EXCHANGE_TYPES, exchange_type
 from broker.core.json_tables import table_of
-from broker.core.limits import USER_LIMITS, VHOST_LIMITS, check_limits
 from broker.core.names import exchange_text, is_reserved, queue_text
 from broker.core.parameters import ParameterKey, Parameters
-from broker.core.passwords import DEFAULT_ALGORITHM, check_hash
-from broker.core.permissions import Permission, TopicPermission
-from broker.core.policies import Policy, PolicyKind
-from broker.core.policy_keys import PolicyError, check_definition
-from broker.core.vhost_metadata import check_metadata
+from broker.core.policies.keys import PolicyError, check_definition
+from broker.core.policies.policies import Policy, PolicyKind
 from broker.core.vhosts import PREDECLARED, VirtualHost
 from protocol.errors import AmqpError
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from broker.core.access_errors import Unacceptable
+from broker.core.access.errors import Unacceptable
 from protocol.tables import FieldTable
 
 LONG_MIN: Final = -(1 << 63)

@@ -8,8 +8,9 @@ the owner of exclusive queues, no clock and no socket. Spec: AMQP 0-9-1, 3.1; Ra
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from broker.core.access import Access
-from broker.core.addressed import REPLY_TO
+from broker.core.access.access import Access
+from broker.core.access.limits import MAX_QUEUES, NO_LIMITS, limit_reached
+from broker.core.access.vhost_metadata import NO_METADATA, VirtualHostMetadata
 from broker.core.arguments import (
     check_queue_arguments,
     check_queue_properties,
@@ -30,16 +31,15 @@ from broker.core.exchanges.direct import DefaultExchange
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
 from broker.core.exchanges.kept import ExchangeContext
 from broker.core.exchanges.types import EXCHANGE_TYPES, exchange_type
-from broker.core.limits import MAX_QUEUES, NO_LIMITS, limit_reached
 from broker.core.names import QueueNames, exchange_text, is_reserved, queue_text
-from broker.core.policies import Policies
+from broker.core.policies.policies import Policies
+from broker.core.publish.addressed import REPLY_TO
+from broker.core.publish.routable import LooksAt, Routable
+from broker.core.publish.routing import find_queues, reachable
 from broker.core.queues.claims import check_equivalent_queue, check_open_to
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.coming import DeletedQueue, MakeQueue
 from broker.core.queues.reply import ReplyQueue
-from broker.core.routable import LooksAt, Routable
-from broker.core.routing import find_queues, reachable
-from broker.core.vhost_metadata import NO_METADATA, VirtualHostMetadata
 from protocol.errors import AccessRefused, CommandInvalid, NotFound, PreconditionFailed
 from protocol.tables import FieldTable
 from storage.definitions import Definition

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
-from broker.core.access import Access
+from broker.core.access.access import Access
 from broker.core.vhosts import VirtualHost
 from broker.management.errors import BadRequest, NothingToActOn, NotThere, Unauthorised
 from broker.management.principals import Principal

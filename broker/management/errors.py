@@ -5,8 +5,8 @@ Whoever notices raises; app.py turns it into the response in one place. RabbitMQ
 
 from typing import Final
 
-from broker.core.access_errors import AccessError, InvalidPattern, NoSuchVirtualHost
-from broker.core.policy_keys import PolicyError
+from broker.core.access.errors import AccessError, InvalidPattern, NoSuchVirtualHost
+from broker.core.policies.keys import PolicyError
 from protocol.errors import AccessRefused, AmqpError, NotFound
 from storage.definitions import JsonValue
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 from broker.core.bindings import Binding
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
 from broker.core.json_tables import table_of
-from broker.core.routable import Routable
-from broker.core.routing import alternate_of
+from broker.core.publish.routable import Routable
+from broker.core.publish.routing import alternate_of
 from broker.management.bindings import default_binding, describe_binding
 from broker.management.call import Call
 from broker.management.errors import BadRequest

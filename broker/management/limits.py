@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from broker.core.limits import USER_LIMITS, VHOST_LIMITS
+from broker.core.access.limits import USER_LIMITS, VHOST_LIMITS
 from broker.core.terms import term_text
 from broker.management.call import NO_CONTENT, Call, Empty
 from broker.management.errors import BadRequest

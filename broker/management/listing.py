@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from broker.core.access_errors import InvalidPattern
-from broker.core.patterns import compile_pattern
+from broker.core.access.errors import InvalidPattern
+from broker.core.access.patterns import compile_pattern
 from broker.management.call import Listing
 from broker.management.errors import ApiError, BadRequest
 

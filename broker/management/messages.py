@@ -5,9 +5,9 @@ For looking and for tests; who gets messages changes the queue. To look without 
 
 from typing import Any, Final, Literal, cast
 
-from broker.core.addressed import Addressed
 from broker.core.messages import Stretch
-from broker.core.publish_checks import check_content
+from broker.core.publish.addressed import Addressed
+from broker.core.publish.checks import check_content
 from broker.core.queues.classic import ClassicQueue
 from broker.management.call import Call, check_keys, text_in, whole_number
 from broker.management.content_json import body_in, describe_message, message_of

@@ -5,7 +5,7 @@ Limits and operator policies show here, too, since RabbitMQ keeps them so.
 
 from typing import Any, Final
 
-from broker.core.limits import VHOST_LIMITS
+from broker.core.access.limits import VHOST_LIMITS
 from broker.core.parameters import ParameterKey
 from broker.core.vhosts import VirtualHost
 from broker.management.call import CREATED, NO_CONTENT, Call, Empty, Listing, found, text_in

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from broker.core.permissions import Permission, TopicPermission
+from broker.core.access.permissions import Permission, TopicPermission
 from broker.management.call import CREATED, NO_CONTENT, Call, Empty, found, text_in
 from broker.management.errors import BadRequest, NotThere
 from broker.management.routing import Row

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from broker.core.policies import Policy, PolicyKind
+from broker.core.policies.policies import Policy, PolicyKind
 from broker.management.call import CREATED, NO_CONTENT, Call, Empty, Handler, Listing, found
 from broker.management.errors import BadRequest, NotThere
 from broker.management.routing import Row

@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from broker.core.access_errors import AccessError
-from broker.core.passwords import DEFAULT_ALGORITHM, hash_password
-from broker.core.users import User
+from broker.core.access.errors import AccessError
+from broker.core.access.passwords import DEFAULT_ALGORITHM, hash_password
+from broker.core.access.users import User
 from broker.management.call import CREATED, NO_CONTENT, Call, Empty, Listing
 from broker.management.errors import BadRequest, NotThere
 from broker.management.routing import Row

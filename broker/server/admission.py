@@ -8,8 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from broker.core.access_control import AccessControl
-from broker.core.limits import MAX_CHANNELS, MAX_CONNECTIONS, limit_reached
+from broker.core.access.control import AccessControl
+from broker.core.access.limits import MAX_CHANNELS, MAX_CONNECTIONS, limit_reached
 from protocol.constants import CONNECTION_OPEN
 from protocol.errors import ConnectionForced, NotAllowed
 

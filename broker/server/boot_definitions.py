@@ -10,9 +10,9 @@ from typing import Final
 
 import structlog
 
-from broker.core.access_errors import AccessError
+from broker.core.access.errors import AccessError
 from broker.core.definitions_file import import_definitions
-from broker.core.policy_keys import PolicyError
+from broker.core.policies.keys import PolicyError
 from broker.server.broker import Broker
 from protocol.errors import AmqpError
 

@@ -14,19 +14,19 @@ import structlog
 
 import broker as leveret
 from broker.config import Settings
-from broker.core.access_control import AccessControl, AccessEvents
+from broker.core.access.control import AccessControl, AccessEvents
 from broker.core.compat import Compat, Feature, Version
-from broker.core.dead_letters import DeadLetters
-from broker.core.enqueue import Enqueuer
 from broker.core.exchanges.kept import ExchangeContext
 from broker.core.messages import MessageIds, Stretch
 from broker.core.names import QueueNames
 from broker.core.parameters import Parameters
+from broker.core.publish.dead_letters import DeadLetters
+from broker.core.publish.enqueue import Enqueuer
+from broker.core.publish.republish import Republisher
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.coming import MakeQueue
 from broker.core.queues.context import QueueContext
 from broker.core.queues.types import QUEUE_TYPES
-from broker.core.republish import Republisher
 from broker.core.residency import Residency
 from broker.core.restore import restore_messages
 from broker.core.vhosts import VirtualHost

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 from pamqp import commands
 from pamqp.base import Frame
 
-from broker.core.addressed import REPLY_TO, Addressed
 from broker.core.consumers import UNLIMITED, Consumer
-from broker.core.enqueue import Route
 from broker.core.exchanges.exchange import Exchange
 from broker.core.messages import Stretch
 from broker.core.names import ConsumerTags, ServerNames
-from broker.core.publish_checks import check_content
+from broker.core.publish.addressed import REPLY_TO, Addressed
+from broker.core.publish.checks import check_content
+from broker.core.publish.enqueue import Route
+from broker.core.publish.routable import LooksAt
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.reply import ReplyQueue
-from broker.core.routable import LooksAt
 from broker.core.unacked import Delivery, Unacked
 from broker.server.counters import Tally
 from broker.server.transaction import Transaction

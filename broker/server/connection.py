@@ -12,7 +12,7 @@ import structlog
 from pamqp import commands
 from pamqp.base import Frame
 
-from broker.core.access import Access
+from broker.core.access.access import Access
 from broker.core.messages import Stretch
 from broker.core.vhosts import VirtualHost
 from broker.server.broker import Broker

@@ -15,8 +15,8 @@ from broker.core.exchanges.kept import KeptMessages
 
 if TYPE_CHECKING:
     from broker.core.consumers import Consumer
-    from broker.core.enqueue import Route
     from broker.core.exchanges.exchange import Exchange
+    from broker.core.publish.enqueue import Route
     from broker.core.queues.classic import ClassicQueue
     from broker.core.vhosts import VirtualHost
     from broker.server.broker import Broker

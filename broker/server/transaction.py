@@ -6,7 +6,7 @@ RabbitMQ: Broker Semantics (tx); ref: tx.select, tx.commit, tx.rollback.
 
 from typing import TYPE_CHECKING, Literal
 
-from broker.core.enqueue import Route
+from broker.core.publish.enqueue import Route
 from broker.core.unacked import Delivery
 from protocol.content import PublishMethod, Shape
 from protocol.errors import PreconditionFailed

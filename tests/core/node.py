@@ -4,17 +4,17 @@ from functools import partial
 from itertools import count
 from random import Random
 
-from broker.core.addressed import Addressed
-from broker.core.dead_letters import DeadLetters
-from broker.core.enqueue import Enqueuer, Route
 from broker.core.exchanges.kept import ExchangeContext
 from broker.core.messages import MessageIds, Stretch
 from broker.core.names import QueueNames
+from broker.core.publish.addressed import Addressed
+from broker.core.publish.dead_letters import DeadLetters
+from broker.core.publish.enqueue import Enqueuer, Route
+from broker.core.publish.republish import Republisher
+from broker.core.publish.routable import Routable
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
 from broker.core.queues.types import QUEUE_TYPES
-from broker.core.republish import Republisher
-from broker.core.routable import Routable
 from broker.core.vhosts import VirtualHost
 from broker.server.clock import ManualClock
 from protocol.frames import FrameReader, PublishRun

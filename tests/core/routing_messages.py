@@ -2,7 +2,7 @@
 
 from struct import Struct
 
-from broker.core.addressed import Addressed
+from broker.core.publish.addressed import Addressed
 from protocol.content import FRAME_HEAD, Shape, address_of, header_facts
 from protocol.headers import with_headers
 from protocol.tables import FieldTable

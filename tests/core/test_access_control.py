@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from broker.core.access_control import AccessControl, AccessEvents
-from broker.core.access_errors import (
+from broker.core.access.control import AccessControl, AccessEvents
+from broker.core.access.errors import (
     AccessError,
     InvalidPattern,
     NoSuchUser,
@@ -17,9 +17,9 @@ from broker.core.access_errors import (
     UserExists,
     VirtualHostExists,
 )
-from broker.core.passwords import hash_password
-from broker.core.permissions import Permission
-from broker.core.policies import Policy
+from broker.core.access.passwords import hash_password
+from broker.core.access.permissions import Permission
+from broker.core.policies.policies import Policy
 from broker.core.vhosts import VirtualHost
 from protocol.errors import AccessRefused, PreconditionFailed
 from tests.core.topology import Journal, bind, declare, new_exchange, new_queue, new_vhost, refused

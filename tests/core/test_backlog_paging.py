@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from broker.core import residency
-from broker.core.enqueue import Enqueuer, Route
 from broker.core.messages import MessageIds, Stretch
+from broker.core.publish.enqueue import Enqueuer, Route
 from broker.core.queues import paged
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.types import QUEUE_TYPES

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from broker.core.bindings import arguments_identity
 from broker.core.exchanges.exchange import Exchange
-from broker.core.routable import LooksAt
+from broker.core.publish.routable import LooksAt
 from protocol.tables import Byte, FieldTable
 from tests.core.topology import OWNER, bind, names, new_exchange, new_queue, new_vhost, routed, unbind
 

@@ -10,8 +10,8 @@ import pytest
 from broker.core.exchanges.delayed import DelayedExchange
 from broker.core.exchanges.pending import TURN_COUNT, DelayedMessages, delay_of
 from broker.core.messages import Stretch
+from broker.core.publish.routable import LooksAt
 from broker.core.queues.classic import ClassicQueue
-from broker.core.routable import LooksAt
 from broker.server.clock import ManualClock
 from protocol.errors import CommandInvalid, PreconditionFailed
 from protocol.headers import decode_headers

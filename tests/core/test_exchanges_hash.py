@@ -18,7 +18,7 @@ from broker.core.exchanges.erlang_hash import (
     hash_of_field,
     hash_of_list,
 )
-from broker.core.routable import LooksAt, Routable
+from broker.core.publish.routable import LooksAt, Routable
 from broker.core.vhosts import VirtualHost
 from protocol.errors import PreconditionFailed
 from protocol.tables import FieldTable, SignedInt, Timestamp

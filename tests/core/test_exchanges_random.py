@@ -4,7 +4,7 @@ from collections import Counter
 from random import Random
 
 from broker.core.exchanges.random_choice import RandomExchange
-from broker.core.routable import LooksAt
+from broker.core.publish.routable import LooksAt
 from tests.core.routing_messages import new_message
 from tests.core.topology import bind, names, new_exchange, new_queue, new_vhost, routed, unbind
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.access_errors import Unacceptable
-from broker.core.passwords import ALGORITHMS, DEFAULT_ALGORITHM, check_hash, hash_password, is_password
+from broker.core.access.errors import Unacceptable
+from broker.core.access.passwords import ALGORITHMS, DEFAULT_ALGORITHM, check_hash, hash_password, is_password
 
 SALT = bytes.fromhex("908dc60a")
 

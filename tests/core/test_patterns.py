@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.core.access_errors import InvalidPattern
-from broker.core.patterns import compile_pattern
+from broker.core.access.errors import InvalidPattern
+from broker.core.access.patterns import compile_pattern
 
 # Answers of Erlang's re:run(Name, Pattern, [{capture, none}]).
 CASES = [

@@ -10,8 +10,8 @@ import pytest
 from broker.core.compat import Compat
 from broker.core.messages import Stretch
 from broker.core.names import QueueNames
-from broker.core.policies import Policies, Policy, PolicyKind
-from broker.core.policy_keys import POLICY_KEYS, PolicyError
+from broker.core.policies.keys import POLICY_KEYS, PolicyError
+from broker.core.policies.policies import Policies, Policy, PolicyKind
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.rules import NO_RULES, QueueRules
 from broker.core.vhosts import VirtualHost

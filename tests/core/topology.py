@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from broker.core.access import Access
+from broker.core.access.access import Access
+from broker.core.access.permissions import Permission, Permissions
+from broker.core.access.users import Users
 from broker.core.bindings import Destination
 from broker.core.exchanges.exchange import Exchange
 from broker.core.exchanges.kept import ExchangeContext
 from broker.core.names import QueueNames
-from broker.core.permissions import Permission, Permissions
 from broker.core.queues.classic import ClassicQueue
-from broker.core.users import Users
 from broker.core.vhosts import VirtualHost
 from protocol.errors import AmqpError
 from protocol.tables import FieldTable

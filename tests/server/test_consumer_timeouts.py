@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pamqp import commands
 
-from broker.core.policies import Policy
+from broker.core.policies.policies import Policy
 from tests.protocol.octets import ack_frame
 from tests.server.wired import Client, Node, running_node
 

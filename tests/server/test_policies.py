@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pamqp import commands
 
-from broker.core.policies import Policy
+from broker.core.policies.policies import Policy
 from tests.protocol.octets import PERSISTENT, message
 from tests.server.wired import Node, running_node
 

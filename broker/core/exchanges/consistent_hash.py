@@ -11,7 +11,7 @@ from typing import Final
 from broker.core.bindings import Binding, Destination
 from broker.core.exchanges.erlang_hash import HASH_OF_UNDEFINED, bucket_of, hash_of_binary, hash_of_field
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
-from broker.core.routable import LooksAt, Routable
+from broker.core.publish.routable import LooksAt, Routable
 from broker.core.terms import term_text
 from protocol.errors import PreconditionFailed
 from protocol.headers import identity_of

@@ -13,7 +13,7 @@ from broker.core.exchanges.kept import ExchangeContext, KeptMessages
 from broker.core.exchanges.pending import DelayedMessages, delay_of
 from broker.core.exchanges.registry import exchange_type
 from broker.core.messages import Stretch
-from broker.core.routable import LooksAt, Routable
+from broker.core.publish.routable import LooksAt, Routable
 from protocol.content import Shape
 from protocol.errors import PreconditionFailed
 from protocol.tables import FieldTable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from broker.core.arguments import check_equivalent_argument, check_equivalent_flag, refuse_inequivalent
 from broker.core.bindings import Binding, BindingIdentity, Destination
 from broker.core.names import exchange_text
-from broker.core.routable import LooksAt, Routable
+from broker.core.publish.routable import LooksAt, Routable
 from protocol.errors import PreconditionFailed
 from protocol.tables import FieldTable, type_name
 

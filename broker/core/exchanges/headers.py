@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from broker.core.bindings import Binding, Destination
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
-from broker.core.routable import LooksAt
+from broker.core.publish.routable import LooksAt
 from broker.core.terms import term_text
 from protocol.errors import PreconditionFailed
 from protocol.tables import FieldTable, type_name

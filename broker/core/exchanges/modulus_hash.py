@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from broker.core.bindings import Binding, Destination
 from broker.core.exchanges.erlang_hash import hash_of_list
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
-from broker.core.routable import Routable
+from broker.core.publish.routable import Routable
 from protocol.tables import FieldTable
 
 

@@ -4,7 +4,7 @@ from random import Random
 
 from broker.core.bindings import Binding, Destination
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
-from broker.core.routable import LooksAt, Routable
+from broker.core.publish.routable import LooksAt, Routable
 from protocol.tables import FieldTable
 
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from pamqp import commands
 
-from broker.core.addressed import REPLY_TO
 from broker.core.consumers import Consumer
+from broker.core.publish.addressed import REPLY_TO
 from broker.server.channel import Channel
 from broker.server.handlers.queue import queue_to_read
 from protocol.delivery import DeliveryWriter

@@ -10,8 +10,8 @@ from typing import Any, Final
 from pamqp import commands
 from pamqp.base import Frame
 
-from broker.core.addressed import REPLY_TO
 from broker.core.names import stripped
+from broker.core.publish.addressed import REPLY_TO
 from broker.core.queues.classic import ClassicQueue
 from broker.server.channel import Channel
 from protocol.errors import NotFound

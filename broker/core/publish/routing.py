@@ -10,8 +10,8 @@ from typing import cast
 
 from broker.core.bindings import Destination
 from broker.core.exchanges.exchange import Exchange
+from broker.core.publish.routable import Routable
 from broker.core.queues.classic import ClassicQueue
-from broker.core.routable import Routable
 
 
 def find_queues(exchanges: Mapping[str, Exchange], first: Exchange, message: Routable) -> list[ClassicQueue]:

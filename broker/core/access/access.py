@@ -8,11 +8,11 @@ RabbitMQ: Access Control, "Authorisation: How Permissions Work", "Topic Authoris
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
+from broker.core.access.permissions import Permissions, Right
+from broker.core.access.users import IMPERSONATOR, Users
 from broker.core.arguments import DEAD_LETTER_EXCHANGE
 from broker.core.compat import PERMISSIVE, Compat
 from broker.core.exchanges.exchange import Exchange
-from broker.core.permissions import Permissions, Right
-from broker.core.users import IMPERSONATOR, Users
 from protocol.errors import AccessRefused
 from protocol.tables import FieldTable
 

@@ -7,12 +7,12 @@ RabbitMQ: Dead Letter Exchanges; where its versions differ, wire behaviour is th
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from broker.core.addressed import carbon_keys
 from broker.core.clock import Clock
-from broker.core.enqueue import Enqueuer, Route
 from broker.core.messages import Stretch, readdressed
+from broker.core.publish.addressed import carbon_keys
+from broker.core.publish.enqueue import Enqueuer, Route
+from broker.core.publish.routable import LooksAt, Routable
 from broker.core.queues.classic import ClassicQueue
-from broker.core.routable import LooksAt, Routable
 from broker.core.vhosts import VirtualHost
 from protocol.content import Shape
 from protocol.headers import decode_headers, expiration_of, with_header_payload, with_headers

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from broker.core.access.patterns import compile_pattern
 from broker.core.definitions import Define, fields_of
-from broker.core.patterns import compile_pattern
 from storage.definitions import Definition
 
 Right = Literal["configure", "write", "read"]

@@ -6,7 +6,7 @@ A limit that is missing or negative is none; 0 lets nobody in. RabbitMQ: Virtual
 from collections.abc import Mapping
 from typing import Any, Final
 
-from broker.core.access_errors import Unacceptable
+from broker.core.access.errors import Unacceptable
 
 MAX_CONNECTIONS: Final = "max-connections"
 MAX_CHANNELS: Final = "max-channels"

@@ -10,7 +10,7 @@ import warnings
 from functools import lru_cache
 from typing import Final
 
-from broker.core.access_errors import InvalidPattern
+from broker.core.access.errors import InvalidPattern
 
 NOTHING: Final = "^$"
 """What the empty pattern stands for: RabbitMQ lets it match no name but the empty one."""

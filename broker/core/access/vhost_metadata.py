@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from broker.core.access_errors import Unacceptable
+from broker.core.access.errors import Unacceptable
 from broker.core.arguments import DEFAULT_QUEUE_TYPE, QUEUE_TYPE
 from protocol.tables import FieldTable
 from storage.definitions import JsonValue

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from broker.core.access import Access
-from broker.core.access_errors import NoSuchVirtualHost, Unacceptable, VirtualHostExists
+from broker.core.access.access import Access
+from broker.core.access.errors import NoSuchVirtualHost, Unacceptable, VirtualHostExists
+from broker.core.access.limits import VHOST_LIMITS, check_limits
+from broker.core.access.passwords import DEFAULT_ALGORITHM
+from broker.core.access.permissions import Permission, Permissions, TopicPermission
+from broker.core.access.users import ADMINISTRATOR, User, Users
+from broker.core.access.vhost_metadata import VirtualHostMetadata, check_metadata
 from broker.core.compat import PERMISSIVE, Compat
 from broker.core.definitions import Define, fields_of
-from broker.core.limits import VHOST_LIMITS, check_limits
-from broker.core.passwords import DEFAULT_ALGORITHM
-from broker.core.permissions import Permission, Permissions, TopicPermission
-from broker.core.users import ADMINISTRATOR, User, Users
-from broker.core.vhost_metadata import VirtualHostMetadata, check_metadata
 from broker.core.vhosts import VirtualHost
 from storage.definitions import Definition
 

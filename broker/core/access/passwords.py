@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from broker.core.access_errors import Unacceptable
+from broker.core.access.errors import Unacceptable
 
 SALT_OCTETS: Final = 4
 DEFAULT_ALGORITHM: Final = "rabbit_password_hashing_sha256"

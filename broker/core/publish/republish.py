@@ -6,11 +6,11 @@ RabbitMQ: delayed message exchange, recent history exchange.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from broker.core.addressed import Addressed
-from broker.core.enqueue import Enqueuer, Route
 from broker.core.exchanges.exchange import Exchange
+from broker.core.publish.addressed import Addressed
+from broker.core.publish.enqueue import Enqueuer, Route
+from broker.core.publish.routable import LooksAt
 from broker.core.queues.classic import ClassicQueue
-from broker.core.routable import LooksAt
 from protocol.content import Shape
 
 if TYPE_CHECKING:

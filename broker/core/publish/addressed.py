@@ -5,7 +5,7 @@ RabbitMQ: Sender-selected Distribution, Direct Reply-to.
 
 from typing import Final
 
-from broker.core.routable import Routable
+from broker.core.publish.routable import Routable
 from protocol.content import Shape
 from protocol.errors import PreconditionFailed
 from protocol.headers import decode_headers, with_header_payload, with_headers, with_reply_to

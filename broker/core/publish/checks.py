@@ -3,7 +3,7 @@
 RabbitMQ: Time-To-Live and Expiration; Validated User-ID.
 """
 
-from broker.core.access import Access
+from broker.core.access.access import Access
 from protocol.content import ContentFacts
 from protocol.errors import PreconditionFailed
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from broker.core.access_errors import NoSuchUser, Unacceptable, UserExists
+from broker.core.access.errors import NoSuchUser, Unacceptable, UserExists
+from broker.core.access.limits import NO_LIMITS, USER_LIMITS, check_limits
+from broker.core.access.passwords import DEFAULT_ALGORITHM, check_hash, hash_password, is_password
 from broker.core.definitions import Define, fields_of
-from broker.core.limits import NO_LIMITS, USER_LIMITS, check_limits
-from broker.core.passwords import DEFAULT_ALGORITHM, check_hash, hash_password, is_password
 from storage.definitions import Definition
 
 ADMINISTRATOR: Final = "administrator"

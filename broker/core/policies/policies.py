@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
-from broker.core.access_errors import InvalidPattern
+from broker.core.access.errors import InvalidPattern
+from broker.core.access.patterns import compile_pattern
 from broker.core.arguments import DEFAULT_QUEUE_TYPE, QUEUE_TYPE
 from broker.core.compat import PERMISSIVE, Compat
 from broker.core.definitions import Define, fields_of
 from broker.core.exchanges.exchange import Exchange
-from broker.core.patterns import compile_pattern
-from broker.core.policy_keys import (
+from broker.core.policies.keys import (
     ALTERNATE_EXCHANGE,
     MIRRORING,
     PolicyError,

@@ -1,0 +1,1 @@
+"""Rules by pattern: policies, operator policies, and what their keys mean."""
