@@ -542,7 +542,9 @@ class Store:
         self._journal.settle_in(journal_reading)
         self._settle_in(disk, reading)
         self._known_queues = fold.known_queues()
-        self._next_message_id = max(reading.next_message_id, fold.next_message_id)
+        # Ids of transient messages are in no record, but a watermark may cover them: they must not come again.
+        covered = max(self._index.watermarks.values(), default=0) + 1
+        self._next_message_id = max(reading.next_message_id, fold.next_message_id, covered)
         self._next_queue_id = max(reading.next_queue_id, fold.next_queue_id)
         self.durable_message_id = self._next_message_id
         messages = LiveRuns(self._index)

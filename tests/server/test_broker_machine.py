@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from pamqp import commands
 
-from broker.core.policies.policies import Policy
+from broker.core.policies import Policy
 from broker.server.clock import ManualClock
 from storage.store import Store
 from tests.protocol.octets import PERSISTENT, PLAIN, message
@@ -186,6 +186,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def wait(self, ms: int) -> None:
         self.node.clock.advance(ms)
         self.wall_ms += ms
+        self.wait_until_read_back()  # what follows something expired may have to be read first
         self.tidy()
 
     @rule(limit=st.sampled_from([None, 2, 5]))

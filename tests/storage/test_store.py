@@ -180,7 +180,7 @@ def test_ids_do_not_return_when_all_messages_are_trimmed() -> None:
     driver.close()
     assert "00000000000000000001.segment" not in disk.list(DIRECTORY / "log")
     recovery = Driver(DIRECTORY, disk).store.recovery
-    assert (recovery.next_message_id, recovery.next_queue_id) == (6, 10)
+    assert (recovery.next_message_id, recovery.next_queue_id) == (11, 10)  # five published, five more delivered
 
 
 CHILD = """
