@@ -193,8 +193,9 @@ print("open", flush=True)
 while True:
     ids = driver.publish((1, 2), [b"%d" % (driver.next_id + i) * 20 for i in range(5)])
     driver.settle(2, ids)
-    if ids.start > 50:
-        driver.settle(1, range(ids.start - 50, ids.start - 45))
+    if len(driver.model.queues[1]) > 50:
+        oldest = list(driver.model.queues[1])[:5]
+        driver.settle(1, range(oldest[0], oldest[-1] + 1))
     driver.wait_durable()
     print(ids[-1], flush=True)
 """
@@ -217,8 +218,9 @@ def test_kill_9_loses_nothing_promised(tmp_path: Path) -> None:
         queue = driver.model.queues[1]
         assert driver.store.recovery.damage == []
         assert promised in queue
-        assert list(queue)[-1] - promised in (0, 5)
-        assert list(queue) == list(range(min(queue), list(queue)[-1] + 1))
+        # A segment whose first batch did not get to be written has used up that batch's ids.
+        assert list(queue)[-1] - promised in (0, 5, 10)
+        assert list(queue) == sorted(queue)
         assert len(queue) == 50
         assert all(piece == b"%d" % message_id * 20 for message_id, (_, piece, _) in queue.items())
         assert 2 not in driver.model.queues
