@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from pamqp import commands
 
-from broker.core.policies import Policy
+from broker.core.policies.policies import Policy
 from broker.server.clock import ManualClock
 from storage.store import Store
 from tests.protocol.octets import PERSISTENT, PLAIN, message
