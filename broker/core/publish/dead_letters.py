@@ -99,12 +99,14 @@ def _record_death(headers: FieldTable, death: FieldTable) -> None:
             break
     headers["x-death"] = [death, *known]
     if "x-first-death-reason" not in headers:
-        headers["x-first-death-reason"] = death["reason"]
-        headers["x-first-death-queue"] = death["queue"]
-        headers["x-first-death-exchange"] = death["exchange"]
-    headers["x-last-death-reason"] = death["reason"]
-    headers["x-last-death-queue"] = death["queue"]
-    headers["x-last-death-exchange"] = death["exchange"]
+        _tell(headers, "first", death)
+    _tell(headers, "last", death)
+
+
+def _tell(headers: FieldTable, which: str, death: FieldTable) -> None:
+    """Put a death's facts into headers of their own, in RabbitMQ's order."""
+    for fact in ("exchange", "queue", "reason"):
+        headers[f"x-{which}-death-{fact}"] = death[fact]
 
 
 def _is_cycle(deaths: list[dict[str, Any]], queue: str) -> bool:
