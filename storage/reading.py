@@ -207,14 +207,17 @@ class _Window:
         self._disk = disk
         self._blocks = blocks
         self.segment = segment
-        self._fd = disk.open_read(path)
+        self._fd: int | None = disk.open_read(path)
         self._octets = b""
         self._start = self._stop = self._next = 0
         self._broken: list[tuple[int, int]] = []
         self._untold: list[tuple[int, int]] = []
 
     def close(self) -> None:
-        self._disk.close(self._fd)
+        """Close the file, once: its number may be another file's by the second time."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            self._disk.close(fd)
 
     def has(self, segment: int, offset: int) -> bool:
         """Whether the octet at ``offset`` of ``segment`` is here."""
@@ -286,6 +289,7 @@ class _Window:
             place += 1
         if place == first:
             return
+        assert self._fd is not None
         try:
             octets = self._disk.pread(self._fd, stop - self._stop, self._stop)
         except OSError:  # a sector that the disk cannot give back is as good as a wrong one

@@ -417,6 +417,9 @@ class Connection(asyncio.Protocol):
         self._is_unwritten = False
         if not self.out:
             return
+        if self._transport.is_closing():
+            self.out.clear()
+            return
         octets = b"".join(self.out)
         self.sent_octets += len(octets)
         self.sent_count += 1
