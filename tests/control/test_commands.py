@@ -16,7 +16,6 @@ from broker.control.socket_path import address_of
 from tests.brokers import RunningBroker, clean_environment
 from tests.control.conftest import Ctl
 
-CPU_S_MAX = 0.1
 SECONDS = 20
 
 
@@ -133,30 +132,28 @@ def test_stop_app_reset_start_app(run: Ctl, own_broker: RunningBroker) -> None:
     assert closed.value.reply_code == 404
 
 
-def test_a_health_check_costs_little_and_loads_no_framework(managed: RunningBroker, tmp_path: Path) -> None:
+def test_a_health_check_loads_only_what_it_needs(managed: RunningBroker) -> None:
+    """What it costs is what it loads; docs/operating.md has the figure and the command that measures it."""
     script = (
-        "import resource, sys\n"
+        "import sys\n"
         "from broker.command import main\n"
         "code = main(['-q', 'check_running'], 'rabbitmq-diagnostics')\n"
-        "assert not {'pydantic', 'starlette', 'uvicorn', 'structlog', 'asyncio'} & set(sys.modules), 'heavy'\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "print(used.ru_utime + used.ru_stime)\n"
+        "print(*sys.modules, sep='\\n')\n"
         "sys.exit(code)\n"
     )
-    environment = clean_environment() | {"LEVERET_DATA_DIR": str(managed.data_dir)}
-    used = []
-    for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            capture_output=True,
-            encoding="utf-8",
-            env=environment,
-            timeout=SECONDS,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        used.append(float(done.stdout.splitlines()[-1]))
-    assert min(used) < CPU_S_MAX
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        encoding="utf-8",
+        env=clean_environment() | {"LEVERET_DATA_DIR": str(managed.data_dir)},
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    loaded = set(done.stdout.split())
+    assert not loaded & {"pydantic", "starlette", "uvicorn", "structlog", "asyncio", "uvloop", "pamqp", "tempfile"}
+    own = {name for name in loaded if name.startswith(("broker.", "protocol.", "storage."))}
+    assert all(name == "broker.command" or name.startswith("broker.control") for name in own)
 
 
 def test_links_are_installed_and_answer_by_their_names(run: Ctl, managed: RunningBroker, tmp_path: Path) -> None:

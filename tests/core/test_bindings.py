@@ -231,17 +231,19 @@ def test_headers_matter_to_a_route_through_an_alternate_too() -> None:
 
 
 def test_deleting_a_queue_looks_at_its_own_bindings_alone() -> None:
-    """With 20,000 bindings of another queue in the same exchange, 50 queues go in no time at all."""
+    """Beside 20,000 bindings of another queue in the same exchange, 200 queues go quicker than those came."""
     vhost = new_vhost()
     new_queue(vhost, "big")
+    start = process_time()
     for number in range(20_000):
         bind(vhost, "big", "amq.direct", str(number))
-    for number in range(50):
+    binding_s = process_time() - start
+    for number in range(200):
         new_queue(vhost, f"q{number}")
         bind(vhost, f"q{number}", "amq.direct", "k")
     start = process_time()
-    for number in range(50):
+    for number in range(200):
         vhost.delete_queue(f"q{number}", owner=OWNER)
-    assert process_time() - start < 0.1
+    assert process_time() - start < binding_s
     assert routed(vhost, "amq.direct", "k") == []
     assert len(vhost.exchanges["amq.direct"].bindings) == 20_000

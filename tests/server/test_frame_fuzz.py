@@ -4,6 +4,7 @@ Whatever comes, the broker answers with an error of the protocol or drops the cl
 a healthy client beside it is served all the time, and promptly. Promise P10. LEVERET_FUZZ_SEED sets another course.
 """
 
+import gc
 import logging
 import os
 import random
@@ -171,8 +172,11 @@ def _errors_only() -> Iterator[None]:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
+    gc.collect()
+    gc.freeze()  # as the broker does at its start: what other tests left in this process is no pause of the broker's
     with running_node(tmp_path / "data", durability="memory") as node:
         yield node
+    gc.unfreeze()
 
 
 def internal_error(client: Client) -> bool:
