@@ -3,15 +3,15 @@
 Without their bodies: these are read when somebody wants them, see reading.py.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
-from storage.datadir import DataDirectory
+from storage.datadir import CleanMark, DataDirectory
 from storage.definitions import Definition
 from storage.files import Disk
-from storage.log import Reading, SegmentReader
+from storage.log import Reading, SegmentReader, segment_path
 from storage.messages import MessageIndex
 from storage.records import (
     Copied,
@@ -25,6 +25,9 @@ from storage.records import (
 )
 from storage.segment import HEADER_OCTETS, LOG_MAGIC, Batch
 from storage.snapshot import take_snapshot
+
+Progress = Callable[[int, int], None]
+"""Is told how many octets of the log are read, and of how many."""
 
 
 class RecoveredRun(NamedTuple):
@@ -189,12 +192,26 @@ class LogFold:
             self.next_queue_id = max(self.next_queue_id, max(queue_ids) + 1)
 
 
-def read_log(disk: Disk, directory: DataDirectory, numbers: Sequence[int], fold: LogFold) -> Reading:
-    """Fold segments ``numbers``; after an orderly end the index that was left is taken instead, if it fits."""
+def read_log(
+    disk: Disk, directory: DataDirectory, numbers: Sequence[int], fold: LogFold, on_progress: Progress
+) -> Reading:
+    """Fold segments ``numbers``; after an orderly end the index that was left is taken instead, if it fits.
+
+    ``on_progress`` is called after each segment that is read.
+    """
     snapshot = take_snapshot(disk, directory.path, directory.log, directory.clean_mark(), fold.index)
     if snapshot is None:
+        whole_octets = sum(disk.size(segment_path(directory.log, number)) for number in numbers)
+        done_octets = 0
+
+        def end_segment(octets: int) -> None:
+            nonlocal done_octets
+            fold.end_segment(octets)
+            done_octets += octets
+            on_progress(done_octets, whole_octets)
+
         reader = SegmentReader(
-            disk, directory.log, LOG_MAGIC, directory.salt, fold.fold, fold.begin_segment, fold.end_segment
+            disk, directory.log, LOG_MAGIC, directory.salt, fold.fold, fold.begin_segment, end_segment
         )
         return reader.read(numbers)
     return Reading(
@@ -204,6 +221,19 @@ def read_log(disk: Disk, directory: DataDirectory, numbers: Sequence[int], fold:
         next_message_id=snapshot.next_message_id,
         next_queue_id=snapshot.next_queue_id,
     )
+
+
+def has_fitting_mark(mark: CleanMark | None, reading: Reading, damage: list[str]) -> bool:
+    """Whether there is the mark of an orderly end; where the log does not end as it says, ``damage`` is told.
+
+    What is torn after such an end was once on disk.
+    """
+    if mark is None:
+        return False
+    tail = reading.tail
+    if (tail.number, tail.octets, tail.chain) != mark:
+        damage.append(f"log: it was closed at {mark.segment}:{mark.octets}, but ends at {tail.number}:{tail.octets}")
+    return True
 
 
 def record_pieces(octets: bytes) -> tuple[bytes, dict[int, bytes]]:

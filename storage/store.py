@@ -37,7 +37,7 @@ from storage.records import (
     merge_ranges,
     pack_queue_ids,
 )
-from storage.recovery import LiveRuns, LogFold, Recovery, read_log
+from storage.recovery import LiveRuns, LogFold, Progress, Recovery, has_fitting_mark, read_log
 from storage.segment import BATCH_HEADER_OCTETS, HEADER_OCTETS, LOG_MAGIC
 from storage.snapshot import put_snapshot
 from storage.space import Space
@@ -111,6 +111,7 @@ class Store:
         segment_octets: int,
         on_failure: Callable[[StorageError], None],
         on_space: Callable[[bool], None],
+        on_progress: Progress,
     ) -> None:
         """Recover from a locked ``directory``; see open."""
         self._directory = directory
@@ -136,7 +137,7 @@ class Store:
         self._is_lazy = self._is_due = False
         self._on_space = on_space
         self.is_short = self._is_looking = False
-        self.recovery = self._recover(disk)
+        self.recovery = self._recover(disk, on_progress)
         self._trimmer = Trimmer(
             disk,
             directory.log,
@@ -162,17 +163,19 @@ class Store:
         segment_octets: int = 64 << 20,
         on_failure: Callable[[StorageError], None] = lambda error: None,
         on_space: Callable[[bool], None] = lambda is_short: None,
+        on_progress: Progress = lambda done_octets, whole_octets: None,
     ) -> "Store":
         """Lock and recover the data directory at ``directory``, which is made if there is none.
 
         ``notify(fn)`` has ``fn`` called in the loop's thread. ``on_failure`` is called once, there, when the
-        disk fails; ``on_space(is_short)`` when it is full, and when there is room again. Raises DirectoryInUse,
-        DirectoryUnreadable, UnknownFormat; nothing is written before these are ruled out.
+        disk fails; ``on_space(is_short)`` when it is full, and when there is room again; ``on_progress`` while the
+        log is read, before this returns. Raises DirectoryInUse, DirectoryUnreadable, UnknownFormat; nothing is
+        written before these are ruled out.
         """
         disk = disk or Disk()
         locked = DataDirectory.open(disk, directory)
         try:
-            return cls(disk, locked, notify, segment_octets, on_failure, on_space)
+            return cls(disk, locked, notify, segment_octets, on_failure, on_space, on_progress)
         except OSError as error:
             locked.close()
             raise StorageError(f"data directory {directory} cannot be recovered: {error}") from error
@@ -518,18 +521,18 @@ class Store:
             self._next_queue_id = max(self._next_queue_id, max(queue_ids) + 1)
         return route
 
-    def _recover(self, disk: Disk) -> Recovery:
+    def _recover(self, disk: Disk, on_progress: Progress) -> Recovery:
         began_s = time.perf_counter()
         directory = self._directory
         fold = LogFold(self._index)
         numbers = segment_numbers(disk.list(directory.log)) if disk.exists(directory.log) else []
-        reading = read_log(disk, directory, numbers, fold)
+        reading = read_log(disk, directory, numbers, fold, on_progress)
         journal_reading = self._journal.read()
         damage = [f"log: {what}" for what in reading.damage]
         damage += [f"definitions: {what}" for what in journal_reading.damage]
         if not numbers:
             damage.append("log: there is no segment")
-        is_clean = self._compare_mark(reading, damage)
+        is_clean = has_fitting_mark(directory.clean_mark(), reading, damage)
         quarantined = self._quarantine.put_all(directory.log, reading, directory.salt, is_clean)
         quarantined += self._quarantine.put_all(directory.definitions, journal_reading, directory.salt, is_clean)
 
@@ -562,18 +565,6 @@ class Store:
             message_count=messages.message_count(),
             duration_s=time.perf_counter() - began_s,
         )
-
-    def _compare_mark(self, reading: Reading, damage: list[str]) -> bool:
-        """After an orderly end the log ends where the mark says: what is torn then was once on disk."""
-        mark = self._directory.clean_mark()
-        if mark is None:
-            return False
-        tail = reading.tail
-        if (tail.number, tail.octets, tail.chain) != mark:
-            damage.append(
-                f"log: it was closed at {mark.segment}:{mark.octets}, but ends at {tail.number}:{tail.octets}"
-            )
-        return True
 
     def _settle_in(self, disk: Disk, reading: Reading) -> None:
         """Cut what is torn, and have the log ready for the next batch."""

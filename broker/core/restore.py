@@ -16,10 +16,12 @@ def restore_messages(
     queues: Mapping[int, ClassicQueue],
     reading: LogReader,
     wall_ms: Callable[[], int],
+    on_progress: Callable[[int], None] = lambda count: None,
 ) -> set[int]:
     """Restore ``runs``, ascending by id, into ``queues``, by id; return the ids of queues that are not there.
 
     ``wall_ms`` tells the time, which goes on meanwhile: what expires or is delayed must not be late for that.
+    ``on_progress`` is told, again and again, how many more messages are done.
     """
     unknown: set[int] = set()
     residency = next(iter(queues.values())).context.residency if queues else None
@@ -34,7 +36,9 @@ def restore_messages(
             else:
                 bodied[queue_id] = redelivered
         if bodied:
-            _restore_bodies(run._replace(queues=bodied), queues, reading, wall_ms)
+            _restore_bodies(run._replace(queues=bodied), queues, reading, wall_ms, on_progress)
+        else:
+            on_progress(len(run.ids))
         if residency is not None and residency.is_due:
             residency.relieve()
     for queue in queues.values():
@@ -43,13 +47,18 @@ def restore_messages(
 
 
 def _restore_bodies(
-    run: RecoveredRun, queues: Mapping[int, ClassicQueue], reading: LogReader, wall_ms: Callable[[], int]
+    run: RecoveredRun,
+    queues: Mapping[int, ClassicQueue],
+    reading: LogReader,
+    wall_ms: Callable[[], int],
+    on_progress: Callable[[int], None],
 ) -> None:
     """Read the messages of ``run``, and restore them whole."""
     ids = run.ids
     while ids:
         found = reading.read_now([ids], READ_OCTETS)
         ids = ids[found.covered :]
+        on_progress(found.covered)
         for read in found.runs:
             shape, published_ms = decode_envelope(read.envelope, read.pieces[0])
             age_ms = max(0, wall_ms() - published_ms)

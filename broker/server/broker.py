@@ -35,6 +35,7 @@ from broker.server.alarms import Alarms, Resource
 from broker.server.clock import Clock
 from broker.server.consumer_timeouts import ConsumerTimeouts
 from broker.server.counters import Counters
+from broker.server.recovery_progress import RecoveryProgress
 from broker.server.unlogged import UnloggedMessages
 from protocol.handshake import MECHANISMS, Handshake, Offer, external
 from storage.store import Store
@@ -138,7 +139,14 @@ class Broker:
             log.warning("a definition could not be restored", what=what)
         queues = {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.logged_queues()}
         self._queue_ids = count(max(recovery.next_queue_id, *(queue_id + 1 for queue_id in queues), 1))
-        unknown = restore_messages(recovery.messages, queues, self.store.reading, self.clock.wall_ms)
+        progress = RecoveryProgress(self.clock, "messages into queues")
+        unknown = restore_messages(
+            recovery.messages,
+            queues,
+            self.store.reading,
+            self.clock.wall_ms,
+            lambda count: progress.more(count, recovery.message_count),
+        )
         for queue_id in unknown:
             # Its definition went to disk as deleted, and the crash came before the same was in the log.
             self.store.delete_queue(queue_id)

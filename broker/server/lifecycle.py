@@ -27,6 +27,7 @@ from broker.server.boot_definitions import DefinitionsError, load_definitions
 from broker.server.broker import Broker
 from broker.server.clock import Clock
 from broker.server.connection import Connection
+from broker.server.recovery_progress import RecoveryProgress
 from broker.server.resources import ResourceWatch
 from broker.server.tls import Certificates, TlsError
 from broker.server.unlogged import LEVELS
@@ -112,17 +113,19 @@ class Life:
     async def live(self) -> int:
         """Start, serve, stop; return the exit code."""
         self._loop = loop = asyncio.get_running_loop()
+        clock = Clock(loop)
         store = Store.open(
             self.settings.data_dir,
             notify=self.notify,
             segment_octets=self.settings.segment_octets,
             on_failure=self.disk_failed,
             on_space=self.space_changed,
+            on_progress=RecoveryProgress(clock, "log, in octets").reached,
             disk=Disk() if self.settings.durability == "fsync" else UnsyncedDisk(),
         )
         try:
             log_recovery(store)
-            self._node = node = Broker(self.settings, loop, store, Clock(loop))
+            self._node = node = Broker(self.settings, loop, store, clock)
             node.restore()
             if self.settings.load_definitions is not None:
                 load_definitions(node, self.settings.load_definitions)

@@ -72,7 +72,13 @@ def _spans(ids: list[int]) -> list[range]:
 class Driver:
     """A store, the calls its loop would run, and the model of what it was told."""
 
-    def __init__(self, directory: Path, disk: Disk | None = None, segment_octets: int = 64 << 20) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        disk: Disk | None = None,
+        segment_octets: int = 64 << 20,
+        on_progress: Callable[[int, int], None] = lambda done_octets, whole_octets: None,
+    ) -> None:
         self._calls: SimpleQueue[object] = SimpleQueue()
         self.failures: list[StorageError] = []
         self.shortages: list[bool] = []
@@ -84,6 +90,7 @@ class Driver:
             segment_octets=segment_octets,
             on_failure=self.failures.append,
             on_space=self.shortages.append,
+            on_progress=on_progress,
         )
         self.model = recovered_model(self.store)
         self.next_id = self.store.recovery.next_message_id
