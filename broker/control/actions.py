@@ -6,7 +6,6 @@ GET answers with facts, POST with a JSON object changes something. It runs on th
 import asyncio
 import json
 import os
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -62,7 +61,7 @@ class Operator:
         """Return what the process is and where it listens."""
         broker = self.broker
         return {
-            "node": node_name(broker.settings),
+            "node": broker.node_name,
             "pid": os.getpid(),
             "version": leveret.__version__,
             "release": broker.settings.product_version or broker.compat.profile.release,
@@ -176,11 +175,6 @@ class Operator:
         if not isinstance(given, dict):
             raise ActionRefused(400, "a JSON object is expected")
         return action(given)
-
-
-def node_name(settings: Settings) -> str:
-    """Return the node's name, as the HTTP API has it."""
-    return settings.node_name or f"rabbit@{socket.gethostname().partition('.')[0] or 'localhost'}"
 
 
 def text_of(given: Mapping[str, Any], key: str) -> str:

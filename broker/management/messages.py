@@ -15,11 +15,14 @@ from broker.management.errors import ApiError, BadRequest, NothingToActOn, Unaut
 from broker.management.exchanges import exchange_name
 from broker.management.queues import queue_to
 from broker.management.routing import Row
+from broker.server.firehose import Origin
 from protocol.errors import AccessRefused, AmqpError, NotFound
 
 AckMode = Literal["ack_requeue_true", "reject_requeue_true", "ack_requeue_false", "reject_requeue_false"]
 
 ACK_MODES: Final = ("ack_requeue_true", "reject_requeue_true", "ack_requeue_false", "reject_requeue_false")
+OVER_HTTP: Final = "HTTP API"
+"""What the firehose calls the connection of who publishes and gets by HTTP."""
 ANSWER_OCTETS_MAX: Final = 64 << 20
 """No more messages are got once their bodies are larger than this together."""
 
@@ -53,6 +56,9 @@ def _publish(call: Call, name: str, message: Addressed) -> bool:
         check_content(message.shape.facts, access)
     queues = vhost.route_message(exchange, message)
     route = broker.enqueuer.route_to(queues, vhost.topology_version)
+    if broker.firehose.is_on(vhost):
+        origin = Origin(vhost, OVER_HTTP, 1, call.principal.name)
+        broker.firehose.published(origin, message.shape, message.pieces, message.routing_keys, queues)
     if route.may_be_refused:
         broker.enqueuer.enqueue_or_refuse(route, message.shape, message.pieces[0])
     elif route.queues:
@@ -103,6 +109,9 @@ def _get(
                 counters.got_nothing(queue, None)
                 break
             taken.append(stretch)
+            if call.broker.firehose.is_on(call.vhost()):
+                origin = Origin(call.vhost(), OVER_HTTP, 1, call.principal.name)
+                call.broker.firehose.delivered(origin, queue.name, stretch.shape, stretch.pieces, stretch.redelivered)
             counters.got(queue, None, no_ack=mode == "ack_requeue_false", redelivered=stretch.redelivered)
             message = describe_message(stretch, 0, encoding, truncate)
             described.append({**message, "message_count": queue.message_count})

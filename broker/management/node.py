@@ -18,7 +18,7 @@ class ManagedNode:
         self.http_logins = http_logins
         self.rates = Rates(broker)
         self.host_name = socket.gethostname().partition(".")[0] or "localhost"
-        self.name = broker.settings.node_name or f"rabbit@{self.host_name}"
+        self.name = broker.node_name
 
     @property
     def cluster_name(self) -> str:

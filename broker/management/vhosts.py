@@ -29,7 +29,7 @@ def describe_vhost(call: Call, vhost: VirtualHost) -> dict[str, Any]:
         "metadata": {"description": metadata.description, "tags": list(metadata.tags)},
         "name": vhost.name,
         "tags": list(metadata.tags),
-        "tracing": False,
+        "tracing": call.broker.firehose.is_on(vhost),
     }
     if kind:
         described["metadata"]["default_queue_type"] = kind
@@ -89,12 +89,16 @@ def put_vhost(call: Call) -> Empty:
         kind = fields["metadata"].get("default_queue_type")
     if kind is not None:
         changes["default_queue_type"] = "" if kind == "undefined" else kind
-    truth_in(fields, "tracing")  # Checked, and of no effect: there is no firehose.
-    if name in control.vhosts:
-        control.update_vhost(name, **changes)
-        return NO_CONTENT
-    control.add_vhost(name, creator=None if call.principal.is_operator else call.principal.name, **changes)
-    return CREATED
+    is_traced = truth_in(fields, "tracing")
+    answer = NO_CONTENT if name in control.vhosts else CREATED
+    if answer is NO_CONTENT:
+        vhost = control.update_vhost(name, **changes)
+    else:
+        creator = None if call.principal.is_operator else call.principal.name
+        vhost = control.add_vhost(name, creator=creator, **changes)
+    if "tracing" in fields:
+        (call.broker.firehose.start if is_traced else call.broker.firehose.stop)(vhost)
+    return answer
 
 
 def delete_vhost(call: Call) -> Empty:

@@ -6,6 +6,7 @@ on, connections to write. It listens to nothing itself (lifecycle.py) and decode
 
 import asyncio
 import random
+import socket
 from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ from broker.server.alarms import Alarms, Resource
 from broker.server.clock import Clock
 from broker.server.consumer_timeouts import ConsumerTimeouts
 from broker.server.counters import Counters
+from broker.server.firehose import Firehose
 from broker.server.recovery_progress import RecoveryProgress
 from broker.server.unlogged import UnloggedMessages
 from protocol.handshake import MECHANISMS, Handshake, Offer, external
@@ -73,6 +75,7 @@ class Broker:
         self.clock = clock
         self.random = random.SystemRandom() if seed is None else random.Random(seed)
         self.started_ms = clock.monotonic_ms()
+        self.node_name = settings.node_name or f"rabbit@{socket.gethostname().partition('.')[0] or 'localhost'}"
         self.counters = Counters()
         self.listening: list[tuple[str, str, int]] = []
         """Protocol, address and port of everything that is listened on."""
@@ -106,6 +109,7 @@ class Broker:
         republisher = Republisher(self.vhosts, self.enqueuer)
         self.exchange_context = ExchangeContext(self.queue_context, republisher.republish, republisher.enqueue)
         self.dead_letters.count = self.counters.died
+        self.firehose = Firehose(self, republisher, self.node_name)
         clock.after_calls = self.finish_read
         self.alarms = Alarms(self.connections)
         self.consumer_timeouts = ConsumerTimeouts(self.connections, clock, settings.consumer_timeout_ms)
@@ -219,6 +223,7 @@ class Broker:
     def _vhost_going(self, vhost: str) -> None:
         self.admission.clear_vhost(vhost)
         self.parameters.forget_vhost(vhost)
+        self.firehose.stop(self.vhosts[vhost])
         log.info("virtual host deleted", vhost=vhost)
 
     # What queues ask for

@@ -25,6 +25,7 @@ from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.reply import ReplyQueue
 from broker.core.unacked import Delivery, Unacked
 from broker.server.counters import Tally
+from broker.server.firehose import origin_of
 from broker.server.transaction import Transaction
 from protocol import delivery
 from protocol.content import PublishMethod, Shape
@@ -113,7 +114,7 @@ class Channel:
         vhost = self.connection.vhost
         if tally is None or tally.route.topology_version != vhost.topology_version:
             exchange = self._exchange_to_publish(publish)
-            if vhost.looks_at(exchange) is not LooksAt.KEY:
+            if vhost.looks_at(exchange) is not LooksAt.KEY or self.broker.firehose.is_on(vhost):
                 self._publish_by_headers(run)
                 return
             queues = vhost.route(exchange, publish.routing_key, None)
@@ -132,6 +133,7 @@ class Channel:
         exchange = self._exchange_to_publish(publish)
         if shape.facts.reply_to == REPLY_TO and self.reply_queue is None:
             raise PreconditionFailed("fast reply consumer does not exist")
+        firehose = self.broker.firehose
         is_one = shape.lead and vhost.looks_at(exchange) is not LooksAt.MESSAGE
         for pieces in [run.pieces] if is_one else [[piece] for piece in run.pieces]:
             addressed = Addressed(shape, pieces, publish.routing_key)
@@ -142,6 +144,8 @@ class Channel:
             route = self.broker.enqueuer.route_to(queues, vhost.topology_version)
             if addressed.blind_copies is not None and route.is_routed_again():
                 addressed.put_blind_copies_back()
+            if firehose.is_on(vhost):
+                firehose.published(origin_of(self), addressed.shape, addressed.pieces, addressed.routing_keys, queues)
             self._tally(publish, exchange, route).count += len(addressed.pieces)
             self._enqueue(publish, route, addressed.shape, addressed.pieces)
 
@@ -343,6 +347,8 @@ class Channel:
             self.reply(commands.Basic.GetEmpty(cluster_id=""))
             return
         self.broker.counters.got(queue, self, no_ack=no_ack, redelivered=stretch.redelivered)
+        if self.broker.firehose.is_on(self.connection.vhost):
+            self.broker.firehose.got(self, queue, stretch)
         tag = self._next_tag
         self._next_tag += 1
         shape, frame_max = stretch.shape, self.connection.frame_max
@@ -449,6 +455,8 @@ class Channel:
     def consume(self, consumer: Consumer) -> None:
         """Add ``consumer`` under its tag."""
         self.consumers[consumer.tag] = consumer
+        if self.broker.firehose.is_on(self.connection.vhost):
+            self.broker.firehose.watch(self, consumer)
         consumer.queue.subscribe(consumer)
 
     def consume_replies(self, tag: str) -> None:

@@ -93,6 +93,19 @@ def test_vhosts_permissions_and_limits(ctl: Ctl) -> None:
     ctl("delete_user", "u2")
 
 
+def test_a_vhost_is_traced_and_no_longer(ctl: Ctl) -> None:
+    ctl("add_vhost", "traced")
+    assert ctl("trace_on", "-p", "traced").lines == [
+        'Starting tracing for vhost "traced" ...',
+        "Trace enabled for vhost traced",
+    ]
+    assert "traced\ttrue" in ctl("list_vhosts", "name", "tracing").lines
+    assert ctl("trace_off", "-p", "traced").lines[-1] == "Trace disabled for vhost traced"
+    assert "traced\tfalse" in ctl("list_vhosts", "name", "tracing").lines
+    assert ctl("trace_on", "-p", "nowhere").code == 65
+    ctl("delete_vhost", "traced")
+
+
 def test_queues_exchanges_and_bindings_are_listed(ctl: Ctl, channel: Any) -> None:
     ctl("add_vhost", "lists")
     ctl("set_permissions", "-p", "lists", "guest", ".*", ".*", ".*")
