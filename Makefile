@@ -69,9 +69,8 @@ bench-compare: $(READY) ## Start RabbitMQ and Leveret, compare them, write docs/
 	$(BIN)/python -m bench --peers leveret rabbitmq --series --page docs/performance.md --charts docs \
 		--json docs/performance.json $(ARGS)
 
-torture: $(READY) ## Run the tests of the promises with their nightly numbers: takes hours
-	LEVERET_TORTURE=night LEVERET_SESSION_STEPS=60 LEVERET_REQUIRE_STRACE=1 $(BIN)/python -m pytest \
-		tests/crash tests/faults tests/storage tests/server/test_broker_machine.py tests/server/test_frame_fuzz.py $(ARGS)
+torture: $(READY) ## Run the tests of the promises with their nightly numbers, which takes hours; goes on where it was (KINDS="T3 T9" ARGS=--fresh)
+	$(BIN)/python -m tests.torture $(KINDS) $(ARGS)
 
 docs: $(READY) ## Renew what the documentation has from the code
 	$(BIN)/python -m broker.settings_table docs/configuration.md README.md

@@ -1,5 +1,9 @@
-"""Fixtures for all tests: the broker that tests share, and one of its own for a test that kills it."""
+"""Fixtures for all tests: the broker that tests share, and one of its own for a test that kills it.
 
+At the end of a run it is printed how much was tried for each promise.
+"""
+
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import RunningBroker
+from tests.torture import TALLY
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +44,14 @@ def start_broker(tmp_path: Path) -> Iterator[Callable[..., RunningBroker]]:
 def own_broker(start_broker: Callable[..., RunningBroker]) -> RunningBroker:
     """A broker of the test's own, which it may kill, stop and restart."""
     return start_broker()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the numbers that the tests of the promises have run, and leave them where LEVERET_TORTURE_TALLY says."""
+    if TALLY:
+        terminalreporter.section("tried for the promises (docs/promises.md)")
+        for (kind, unit), number in sorted(TALLY.items(), key=lambda each: (int(each[0][0][1:]), each[0][1])):
+            terminalreporter.write_line(f"{kind}: {number:,} {unit}")
+    path = os.environ.get("LEVERET_TORTURE_TALLY")
+    if path:
+        Path(path).write_text(json.dumps([[*key, number] for key, number in sorted(TALLY.items())]))

@@ -5,12 +5,14 @@ gives a disk that the machine could find when it comes back: names get to a disk
 """
 
 import errno
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from storage.files import Disk
 
+SECTOR_OCTETS = 512  # what a disk writes whole, unless it is the one in which the power went
 Names = Literal["durable", "all", "even", "odd"]
 Content = Literal["durable", "half", "all", "zeros"]
 
@@ -37,6 +39,26 @@ class SimulatedFile:
         if content == "zeros":
             return SimulatedFile(durable + bytes(len(data) - len(durable)))
         return SimulatedFile(data)
+
+    def chance_survivor(self, chance: random.Random) -> "SimulatedFile":
+        """What may be found of the file: of its unsynced octets any sectors, one of them torn, and any length."""
+        old, new = self.durable, bytes(self.data)
+        what = chance.random()
+        if old == new or what < 0.2:
+            return SimulatedFile(old)
+        if what < 0.4:
+            return SimulatedFile(new)
+        if what < 0.6 and len(new) > len(old):
+            return SimulatedFile(new[: chance.randint(len(old), len(new))])
+        octets = chance.choice((len(old), len(new), chance.randint(*sorted((len(old), len(new))))))
+        found = bytearray(old[:octets].ljust(octets, b"\0"))
+        likely = chance.choice((0.2, 0.5, 0.9))
+        first = len(old) // SECTOR_OCTETS * SECTOR_OCTETS if new.startswith(old) else 0
+        for start in range(first, octets, SECTOR_OCTETS):
+            if chance.random() < likely:
+                stop = start + (SECTOR_OCTETS if chance.random() < 0.7 else chance.randrange(SECTOR_OCTETS))
+                found[start:stop] = new[start:stop]
+        return SimulatedFile(bytes(found[:octets]))
 
 
 class SimulatedDisk(Disk):
@@ -83,6 +105,20 @@ class SimulatedDisk(Disk):
         copies = {id(file): file.survivor(content) for file in found.values()}
         files = {path: copies[id(file)] for path, file in found.items()}
         return SimulatedDisk(files, self.directories)
+
+    def after_chance_power_loss(self, chance: random.Random) -> "SimulatedDisk":
+        """As after_power_loss, with any of the changes of names, and any sectors of what was not synced."""
+        found = dict(self.durable_names)
+        likely = chance.choice((0.0, 0.3, 0.7, 1.0))
+        for changes in self.renames:
+            if chance.random() < likely:
+                for path, file in changes:
+                    if file is None:
+                        found.pop(path, None)
+                    else:
+                        found[path] = file
+        copies = {id(file): file.chance_survivor(chance) for file in found.values()}
+        return SimulatedDisk({path: copies[id(file)] for path, file in found.items()}, self.directories)
 
     def after_kill(self) -> "SimulatedDisk":
         """The process is gone; the page cache is not."""
