@@ -16,6 +16,7 @@ from broker.management import (
     metrics,
     openapi,
     overview,
+    pages,
     parameters,
     permissions,
     policies,
@@ -28,7 +29,7 @@ from broker.management.routing import RouteTable, Row
 
 RESOURCES: Final = (
     *(overview, health, features, vhosts, users, permissions, policies, parameters, limits),
-    *(exchanges, queues, bindings, messages, browse, waiting, explain, connections, definitions, metrics),
+    *(exchanges, queues, bindings, messages, browse, waiting, explain, connections, definitions, metrics, pages),
 )
 
 ROWS: Final[tuple[Row, ...]] = tuple(row for resource in RESOURCES for row in resource.ROWS)
