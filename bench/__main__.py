@@ -6,15 +6,16 @@ import json
 import sys
 from pathlib import Path
 
-from bench import tables
+from bench import recovery, tables
 from bench.client import Address, BrokerRefused
 from bench.comparison import Broker, measure_row
 from bench.figures import Effort
 from bench.libraries import missing_libraries
 from bench.loopback import loopback_process
-from bench.machine import describe_machine
+from bench.machine import describe_machine, machine_text
 from bench.peers import PeerMissing, known_peers, start_command_of
 from bench.probes import LIBRARIES_NAME, PROBES, measure_probe
+from bench.recovery import MessagesMissing, measure_recovery
 from bench.report import Comparison
 from bench.series import SERIES, measure_series
 from bench.startup import StartFailed, measure_start, running
@@ -35,6 +36,8 @@ class NothingToMeasure(ValueError):
 def main() -> int:
     """Exit code 0; 1 when a round failed or a broker could not be reached; 2 for bad arguments."""
     arguments = _parser().parse_args()
+    if arguments.recovery:
+        return _recover(arguments)
     with contextlib.ExitStack() as stack:
         try:
             if arguments.self_test:
@@ -77,6 +80,15 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--self-test", action="store_true", help="measure the generator against a stand-in")
     parser.add_argument("--workloads", default="", metavar="A,B,...", help="default: all; - for none")
     parser.add_argument("--series", nargs="?", const=",".join(SERIES), default="", metavar="NAME,...")
+    parser.add_argument(
+        "--recovery",
+        nargs="?",
+        type=int,
+        const=1_000_000,
+        metavar="MESSAGES",
+        help="this alone: how long until so many (default 1,000,000) are back after kill -9 and after a stop, "
+        "of both --peers (default: all known), or of each --start-command",
+    )
     parser.add_argument("--largest", type=int, default=1_000_000, help="size of a series (default 1,000,000)")
     parser.add_argument("--seconds", type=float, default=5.0, help="measured window of a round (default 5)")
     parser.add_argument("--warm-up", type=float, default=1.0, metavar="SECONDS", help="before it (default 1)")
@@ -170,6 +182,22 @@ def _measure(arguments: argparse.Namespace, names: list[str]) -> Comparison:
             _report(f"{START_NAME}: {command}")
             comparison.starts.append([measure_start(command, name) for _ in range(round_count)])
     return comparison
+
+
+def _recover(arguments: argparse.Namespace) -> int:
+    """Exit code as of main."""
+    try:
+        commands = dict(zip(arguments.start_command, arguments.start_command, strict=True))
+        commands = commands or {peer: start_command_of(peer) for peer in arguments.peers or known_peers()}
+        results = [measure_recovery(name, command, arguments.recovery, _report) for name, command in commands.items()]
+    except (BrokerRefused, MessagesMissing, OSError, StartFailed, PeerMissing) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    _report("")
+    print(recovery.render(results, machine_text(describe_machine())))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(recovery.as_json(results), indent=1) + "\n")
+    return 0
 
 
 def _write(arguments: argparse.Namespace, comparison: Comparison) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -14,6 +15,14 @@ def describe_machine() -> dict[str, str | int]:
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
+
+
+def machine_text(machine: Mapping[str, str | int]) -> str:
+    """What ``describe_machine`` tells, in one line."""
+    return (
+        f"{machine['processors']} x {machine['processor']}, {machine['memory_mib']:,} MiB, "
+        f"{machine['system']}, generator on {machine['python']}"
+    )
 
 
 def _field(path: Path, name: str) -> str:

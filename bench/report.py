@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 
 from bench.comparison import Broker, Row
+from bench.machine import machine_text
 from bench.probes import ProbeRow
 from bench.series import SeriesRow
 from bench.startup import StartUp
@@ -32,11 +33,7 @@ class Comparison:
 
     def machine_text(self) -> str:
         """The machine in one line."""
-        machine = self.machine
-        return (
-            f"{machine['processors']} x {machine['processor']}, {machine['memory_mib']:,} MiB, "
-            f"{machine['system']}, generator on {machine['python']}"
-        )
+        return machine_text(self.machine)
 
     def as_json(self) -> dict[str, object]:
         """Plain values: every round as measured, medians and ratios beside them."""

@@ -45,35 +45,89 @@ class Running:
     port: int
     process: int
     """The one that listens, or where that is not known the command's."""
+    started_s: float
+    """When its command began, by the monotonic clock."""
     answered_s: float
+    """From then to its first answer."""
+
+
+class LocalBroker:
+    """A broker on this machine, made by its command: started, ended, and started again with the same data and ports.
+
+    ``{port}``, ``{second_port}``, ``{third_port}`` (free ones) and ``{data_dir}`` (new and empty) are filled in.
+    """
+
+    def __init__(self, command: str) -> None:
+        self._ports = dict(zip(PORT_FIELDS, _free_ports(len(PORT_FIELDS)), strict=True))
+        self.port = self._ports["port"]
+        self._data_dir = tempfile.mkdtemp(prefix="bench-start-")
+        self._words = [word.format(data_dir=self._data_dir, **self._ports) for word in shlex.split(command)]
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by remove
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, limit_s: float = START_LIMIT_S) -> Running:
+        """Return when it has answered. Raises StartFailed, and OSError where there is no such program."""
+        started_s = time.monotonic()
+        self._process = subprocess.Popen(
+            self._words, stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            answered_at_s = _wait_answer(self._process, self.port, limit_s)
+        except StartFailed:
+            self._output.seek(0)
+            sys.stderr.write(self._output.read().decode(errors="replace"))
+            raise
+        listener = processes.listening_process(self.port) or self._process.pid
+        return Running(port=self.port, process=listener, started_s=started_s, answered_s=answered_at_s - started_s)
+
+    def stop(self, limit_s: float = STOP_LIMIT_S) -> float:
+        """End it in order, if it will within ``limit_s``; return how long that took."""
+        began_s = time.monotonic()
+        self._end((signal.SIGTERM, limit_s), (signal.SIGKILL, STOP_LIMIT_S))
+        return time.monotonic() - began_s
+
+    def kill(self) -> None:
+        """End it at once: it gets no chance to write anything more."""
+        self._end((signal.SIGKILL, STOP_LIMIT_S))
+
+    def remove(self) -> None:
+        """End what is left of it, and remove its data."""
+        self.stop()
+        _stop_listeners(list(self._ports.values()))
+        self._output.close()
+        shutil.rmtree(self._data_dir, ignore_errors=True)
+
+    def _end(self, *ways: tuple[signal.Signals, float]) -> None:
+        """End the command's whole session."""
+        if self._process is None:
+            return
+        for how, limit_s in ways:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, how)
+            deadline = time.monotonic() + limit_s
+            while time.monotonic() < deadline:
+                # A shell that started the broker may end before it: the group has gone when its last process has.
+                self._process.poll()
+                try:
+                    os.killpg(self._process.pid, 0)
+                except ProcessLookupError:
+                    self._process.wait()
+                    self._process = None
+                    return
+                time.sleep(ASK_PAUSE_S)
 
 
 @contextlib.contextmanager
 def running(command: str) -> Iterator[Running]:
     """Start ``command``, wait until it answers, and in the end stop it and remove its data.
 
-    ``{port}``, ``{second_port}``, ``{third_port}`` (free ones) and ``{data_dir}`` (new and empty) are filled in.
-    Raises StartFailed, and OSError where there is no such program.
+    Raises as LocalBroker does.
     """
-    ports = dict(zip(PORT_FIELDS, _free_ports(len(PORT_FIELDS)), strict=True))
-    port = ports["port"]
-    data_dir = tempfile.mkdtemp(prefix="bench-start-")
-    words = [word.format(data_dir=data_dir, **ports) for word in shlex.split(command)]
-    started_s = time.monotonic()
-    with tempfile.TemporaryFile() as output:
-        broker = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-        try:
-            answered_at_s = _wait_answer(broker, port)
-            listener = processes.listening_process(port) or broker.pid
-            yield Running(port=port, process=listener, answered_s=answered_at_s - started_s)
-        except StartFailed:
-            output.seek(0)
-            sys.stderr.write(output.read().decode(errors="replace"))
-            raise
-        finally:
-            _stop(broker)
-            _stop_listeners(list(ports.values()))
-            shutil.rmtree(data_dir, ignore_errors=True)
+    broker = LocalBroker(command)
+    try:
+        yield broker.start()
+    finally:
+        broker.remove()
 
 
 def measure_start(command: str, name: str = "") -> StartUp:
@@ -94,38 +148,21 @@ def _free_ports(count: int) -> list[int]:
         return [int(listener.getsockname()[1]) for listener in listeners]
 
 
-def _wait_answer(broker: subprocess.Popen[bytes], port: int) -> float:
+def _wait_answer(broker: subprocess.Popen[bytes], port: int, limit_s: float) -> float:
     """When the first octet came."""
-    deadline = time.monotonic() + START_LIMIT_S
+    deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if broker.poll() is not None:
             raise StartFailed(f"the command ended with exit code {broker.returncode}")
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=START_LIMIT_S) as peer:
+            with socket.create_connection(("127.0.0.1", port), timeout=limit_s) as peer:
                 peer.sendall(wire.PROTOCOL_HEADER)
                 if peer.recv(1):
                     return time.monotonic()
         except ConnectionError:
             pass
         time.sleep(ASK_PAUSE_S)
-    raise StartFailed(f"no answer within {START_LIMIT_S:.0f} s")
-
-
-def _stop(broker: subprocess.Popen[bytes]) -> None:
-    """End the command's whole session, in order if it will."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(broker.pid, how)
-        deadline = time.monotonic() + STOP_LIMIT_S
-        while time.monotonic() < deadline:
-            # A shell that started the broker may end before it: the group has gone when its last process has.
-            broker.poll()
-            try:
-                os.killpg(broker.pid, 0)
-            except ProcessLookupError:
-                broker.wait()
-                return
-            time.sleep(ASK_PAUSE_S)
+    raise StartFailed(f"no answer within {limit_s:.0f} s")
 
 
 def _stop_listeners(ports: list[int]) -> None:
