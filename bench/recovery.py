@@ -150,12 +150,22 @@ def render(results: list[Recovered], machine: str) -> str:
         "| back after it, s | of it broker CPU |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    lines += [
-        f"| {each.name} | {each.filled_s:.1f} | {each.after_kill_s:.1f} | {each.after_kill_cpu_s:.1f} | {each.resident_octets / (1 << 20):,.0f} "
-        f"| {each.stopped_s:.1f} | {each.after_stop_s:.1f} | {each.after_stop_cpu_s:.1f} |"
-        for each in results
-    ]
+    lines += [_row(each) for each in results]
     return "\n".join(lines)
+
+
+def _row(found: Recovered) -> str:
+    columns = [
+        found.name,
+        f"{found.filled_s:.1f}",
+        f"{found.after_kill_s:.1f}",
+        f"{found.after_kill_cpu_s:.1f}",
+        f"{found.resident_octets / (1 << 20):,.0f}",
+        f"{found.stopped_s:.1f}",
+        f"{found.after_stop_s:.1f}",
+        f"{found.after_stop_cpu_s:.1f}",
+    ]
+    return f"| {' | '.join(columns)} |"
 
 
 def as_json(results: list[Recovered]) -> list[dict[str, object]]:
