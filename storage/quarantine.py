@@ -5,6 +5,7 @@ A copy is a file of its own in ``quarantine/``, named for the place that it was 
 
 import contextlib
 import struct
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +21,11 @@ TOLD_MAX: Final = 5  # records of a broken batch that are named
 class Quarantine:
     """The directory for what is damaged; made when it is needed first. ``kind`` is the folder that it comes from."""
 
-    __slots__ = ("_disk", "path")
+    __slots__ = ("_disk", "_lock", "path")
 
     def __init__(self, disk: Disk, path: Path) -> None:
         self._disk = disk
+        self._lock = threading.Lock()  # the loop and the thread that reads ahead may meet the same place
         self.path = path
 
     def put_all(self, folder: Path, reading: Reading, salt: bytes, was_closed: bool) -> list[str]:
@@ -57,8 +59,9 @@ class Quarantine:
         target = self.path / f"{folder.name}-{broken.number:020d}-{broken.start}-{broken.stop}"
         what = f"{folder.name}: segment {broken.number}, octets {broken.start}..{broken.stop}: {told}"
         try:
-            if not self._disk.exists(target):
-                self._copy(octets[broken.start : broken.stop], target)
+            with self._lock:
+                if not self._disk.exists(target):
+                    self._copy(octets[broken.start : broken.stop], target)
         except OSError as error:
             return f"{what}; not copied aside ({error})"
         return f"{what}; copied to {target}"
