@@ -41,10 +41,7 @@ class DeliveryWriter:
 
     def write(self, out: list[bytes], shape: Shape, pieces: Sequence[bytes], first_tag: int, redelivered: bool) -> None:
         """Append the frames of a run's deliveries, tags counting from ``first_tag``, to ``out``."""
-        prepared = self._prepared.get(shape)
-        if prepared is None:
-            prepared = self._prepare(shape)
-        head, lead, is_foreign = prepared
+        head, lead, is_foreign = self._prepared.get(shape) or self._prepare(shape)
         if redelivered:
             lead = b"\x01" + lead[1:]
         if is_foreign:
@@ -68,6 +65,42 @@ class DeliveryWriter:
             return
         parts = [head + (first_tag >> 16).to_bytes(6), b"", lead, b""] * count
         parts[1::4] = (_low_tag_octets or _low_tags())[low : low + count]
+        parts[3::4] = pieces
+        out += parts
+
+    def write_turns(
+        self,
+        out: list[bytes],
+        others: Sequence["DeliveryWriter"],
+        shape: Shape,
+        pieces: Sequence[bytes],
+        first_tag: int,
+        redelivered: bool,
+    ) -> None:
+        """As ``write``, for consumers of one channel who take turns: itself, then ``others``, and round again.
+
+        All of them write as ``write`` does; only their consumer tags differ.
+        """
+        low, count = first_tag & 0xFFFF, len(pieces)
+        head, lead, is_foreign = self._prepared.get(shape) or self._prepare(shape)
+        if redelivered:
+            lead = b"\x01" + lead[1:]
+        if is_foreign:
+            pieces = [content_on_channel(shape, piece, self._channel, self._frame_max) for piece in pieces]
+        upper = (first_tag >> 16).to_bytes(6)
+        heads = [head + upper]
+        heads += [(each._prepared.get(shape) or each._prepare(shape))[0] + upper for each in others]
+        if low + count > 65536:
+            next_upper = ((first_tag >> 16) + 1).to_bytes(6)
+            heads = heads * (count // len(heads) + 1)
+            here = 65536 - low
+            heads[here:] = [each[:-6] + next_upper for each in heads[here:]]
+        elif count != len(heads):
+            heads = heads * (count // len(heads) + 1)
+        parts = [b"", b"", lead, b""] * count
+        tags = _low_tag_octets or _low_tags()
+        parts[0::4] = heads[:count]
+        parts[1::4] = tags[low : low + count] if low + count <= 65536 else tags[low:] + tags[: low + count - 65536]
         parts[3::4] = pieces
         out += parts
 

@@ -4,6 +4,7 @@ Made by a channel, held by a queue. The queue asks ``limit`` and hands stretches
 in the server, turns them into octets. Spec: basic.consume, basic.qos.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from broker.core.messages import Stretch
@@ -22,6 +23,9 @@ class DeliverySink(Protocol):
 
     def deliver(self, consumer: "Consumer", stretch: Stretch) -> None:
         """Send the messages of ``stretch`` to the consumer's client."""
+
+    def deliver_in_turn(self, consumers: Sequence["Consumer"], stretch: Stretch) -> None:
+        """Send the messages of ``stretch`` to ``consumers``, all its own, one each in turn, in one sequence."""
 
     def consumer_cancelled(self, consumer: "Consumer") -> None:
         """The consumer's queue is gone: forget it and tell the client, if it wants to know."""

@@ -6,7 +6,7 @@ durability is held until the log says so. Spec: AMQP 0-9-1, 2.2.4 and the channe
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -337,6 +337,36 @@ class Channel:
                 consumer.credit -= count
             if self.global_prefetch:
                 self.shared_credit -= count
+        connection.delivered(stretch)
+
+    def deliver_in_turn(self, consumers: Sequence[Consumer], stretch: Stretch) -> None:
+        """Send the messages of ``stretch`` to consumers of this channel, one each in turn, as ``deliver`` does."""
+        first_tag, count = self._next_tag, len(stretch.pieces)
+        self._next_tag = first_tag + count
+        connection = self.connection
+        writers = [consumer.writer for consumer in consumers]
+        if set(map(type, writers)) == {delivery.DeliveryWriter}:
+            writers[0].write_turns(
+                connection.out, writers[1:], stretch.shape, stretch.pieces, first_tag, stretch.redelivered
+            )
+        else:
+            for place, piece in enumerate(stretch.pieces):
+                writer = writers[place % len(writers)]
+                writer.write(connection.out, stretch.shape, [piece], first_tag + place, stretch.redelivered)
+        whole, rest = divmod(count, len(consumers))
+        for place, consumer in enumerate(consumers):
+            share = whole + (place < rest)
+            consumer.delivered_count += share
+            if stretch.redelivered:
+                consumer.redelivered_count += share
+            if consumer.prefetch:
+                consumer.credit -= share
+        if False in [consumer.no_ack for consumer in consumers]:
+            for place in range(count):
+                consumer = consumers[place % len(consumers)]
+                if not consumer.no_ack:
+                    part = stretch.part(place, place + 1)
+                    self.unacked.add(Delivery(first_tag + place, consumer.queue, consumer, part))
         connection.delivered(stretch)
 
     def get(self, queue: ClassicQueue, no_ack: bool) -> None:

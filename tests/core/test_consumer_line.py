@@ -1,6 +1,7 @@
 """ConsumerLine by way of a queue: priorities, the single active consumer, shared limits, order on one channel."""
 
 from broker.core.consumers import Consumer
+from broker.core.messages import Stretch
 from broker.core.queues.classic import ClassicQueue
 from tests.core.node import Node
 from tests.core.recording import RecordingChannel
@@ -98,3 +99,63 @@ def test_consumers_that_paused_stand_in_line_again_as_they_left() -> None:
         queue.consumer_ready(consumer)
     node.drain()
     assert tags_in_order(channel) == "aba"
+
+
+def test_consumers_of_one_channel_share_runs_as_far_as_their_prefetch_goes() -> None:
+    node, channel = Node(), RecordingChannel()
+    queue = node.declare("q")
+    for tag, prefetch in (("a", 0), ("b", 2), ("c", 3)):
+        subscribe(queue, channel, tag, prefetch=prefetch)
+    node.publish(*(b"%d" % n for n in range(10)))
+    assert tags_in_order(channel) == "abcabcacaa"
+    assert [message_id for _, message_id, _ in channel.taken] == list(range(1, 11))
+
+
+def test_turns_go_on_where_a_run_has_ended() -> None:
+    node, channel = Node(), RecordingChannel()
+    queue = node.declare("q")
+    for tag in "abcd":
+        subscribe(queue, channel, tag)
+    for run in (b"123", b"45", b"6", b"789ABCDEF"):
+        node.publish(*(bytes((octet,)) for octet in run))
+    assert tags_in_order(channel) == "abcdabcdabcdabc"
+
+
+def test_consumers_of_two_channels_take_strict_turns_and_each_channel_sees_its_order() -> None:
+    node, first, second = Node(), RecordingChannel(), RecordingChannel()
+    queue = node.declare("q")
+    for tag, channel in (("a", first), ("b", second), ("c", first), ("d", second), ("e", first)):
+        subscribe(queue, channel, tag, prefetch=3)
+    node.publish(*(b"%d" % n for n in range(12)))
+    assert tags_in_order(first, second) == "abcdeabcdeab"
+    for channel in (first, second):
+        ids = [message_id for _, message_id, _ in channel.taken]
+        assert ids == sorted(ids)
+
+
+def test_a_limit_that_consumers_of_a_channel_share_is_kept_while_they_take_turns() -> None:
+    node, channel = Node(), RecordingChannel()
+    channel.shared_credit = 3
+    queue = node.declare("q")
+    for tag in "ab":
+        subscribe(queue, channel, tag)
+    deliver = channel.deliver
+
+    def deliver_and_count(consumer: Consumer, stretch: Stretch) -> None:
+        channel.shared_credit -= len(stretch.pieces)
+        deliver(consumer, stretch)
+
+    channel.deliver = deliver_and_count  # type: ignore[method-assign]
+    node.publish(*(b"%d" % n for n in range(8)))
+    assert tags_in_order(channel) == "aba"
+    assert queue.message_count == 5
+
+
+def test_who_does_not_ack_leaves_nothing_open_beside_others_who_do() -> None:
+    node, channel = Node(), RecordingChannel()
+    queue = node.declare("q")
+    for tag, no_ack in (("a", True), ("b", False), ("c", True)):
+        queue.subscribe(Consumer(tag, queue, channel, no_ack=no_ack, exclusive=False, prefetch=0, arguments={}))
+    node.publish(*(b"%d" % n for n in range(7)))
+    assert tags_in_order(channel) == "abcabca"
+    assert queue.unacked_count == 2

@@ -1,5 +1,6 @@
 """Queues of a virtual host: every rule of declaring and deleting, with its reply code and text."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -40,6 +41,9 @@ class Sink:
         self.cancelled: list[str] = []
 
     def deliver(self, consumer: Consumer, stretch: Stretch) -> None:
+        raise AssertionError("nothing was published")
+
+    def deliver_in_turn(self, consumers: Sequence[Consumer], stretch: Stretch) -> None:
         raise AssertionError("nothing was published")
 
     def consumer_cancelled(self, consumer: Consumer) -> None:

@@ -139,3 +139,25 @@ def test_every_cut_of_a_full_header_is_refused_or_read() -> None:
             header_facts(whole[:stop])
         except FrameError as error:
             assert error.reply_code == 501  # noqa: PT017
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 12),
+    st.sampled_from([1, 7]),
+    st.sampled_from([4096, 131072]),
+    st.sampled_from([1, 65530, 65536 * 3 - 2]),
+    st.booleans(),
+)
+def test_consumers_who_take_turns_get_what_each_would_get_alone(
+    count: int, consumer_count: int, channel: int, frame_max: int, first_tag: int, redelivered: bool
+) -> None:
+    writers = [DeliveryWriter(channel, "c" * (1 + number), frame_max) for number in range(consumer_count)]
+    run = runs(b"".join(message(b"%05d" % number) for number in range(1 + count)))[-1]
+    together: list[bytes] = []
+    writers[0].write_turns(together, writers[1:], run.shape, run.pieces, first_tag, redelivered)
+    alone: list[bytes] = []
+    for place, piece in enumerate(run.pieces):
+        writers[place % consumer_count].write(alone, run.shape, [piece], first_tag + place, redelivered)
+    assert b"".join(together) == b"".join(alone)

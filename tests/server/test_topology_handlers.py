@@ -1,5 +1,6 @@
 """exchange.* and queue.* as the handlers do them: replies, names, no-wait, and what waits for the disk."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -49,6 +50,9 @@ class FakeChannel:
         self.replies.append(method)
 
     def deliver(self, consumer: Consumer, stretch: Stretch) -> None:
+        raise AssertionError("nothing was published")
+
+    def deliver_in_turn(self, consumers: Sequence[Consumer], stretch: Stretch) -> None:
         raise AssertionError("nothing was published")
 
     def consumer_cancelled(self, consumer: Consumer) -> None:

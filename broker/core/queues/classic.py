@@ -5,11 +5,12 @@ settled or requeued. It knows the log, where it is durable; it knows no octets, 
 RabbitMQ: Classic Queues; spec: AMQP 0-9-1, 3.1.4.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from broker.core.consumer_arguments import check_consumer_arguments
-from broker.core.consumers import Consumer
+from broker.core.consumers import UNLIMITED, Consumer
 from broker.core.messages import Stretch
 from broker.core.names import queue_text
 from broker.core.queues.backlog import Backlog
@@ -248,9 +249,6 @@ class ClassicQueue:
                 line.leave(consumer)
             elif len(waiting) == 1:
                 budget -= self._deliver(consumer, min(limit, budget))
-            elif line.shares_channel or self.backlog.head_count() < len(waiting):
-                budget -= self._deliver(consumer, 1)
-                waiting.rotate(-1)
             else:
                 budget -= self._deliver_rounds(budget)
             if self.enforcement is not None:
@@ -303,25 +301,47 @@ class ClassicQueue:
         return count
 
     def _deliver_rounds(self, budget: int) -> int:
-        """Deliver as many messages as all waiting consumers, each of another channel, may take in equal shares.
+        """Deliver messages of the first stretch to the waiting consumers, in equal shares; return how many.
 
-        Returns how many.
+        Everybody's k-th message is what strict turns give. Where consumers share a channel, its deliveries must keep
+        their order, too: that is done for all or, where they are of several channels, message by message.
         """
-        waiting = self.line.waiting
-        share = min(consumer.limit() for consumer in waiting)
-        if not share:
-            self.line.leave_without_credit()
-            return 0
-        turns = len(waiting)
+        line, waiting = self.line, self.line.waiting
+        limits: list[int] = []
+        for consumer in islice(waiting, min(self.backlog.head_count(), budget)):
+            limit = consumer.limit()
+            if not limit:
+                break  # It leaves the line when it is the first.
+            limits.append(limit)
+        turns = len(limits)
+        share = min(limits) if turns == len(waiting) else 1
+        turners = tuple(islice(waiting, turns))
+        sink = turners[0].sink
+        is_in_turn = line.shares_channel and turns > 1
+        if is_in_turn and (sink.shared_credit < UNLIMITED or len({each.sink for each in turners}) > 1):
+            turns, turners, share, is_in_turn = 1, turners[:1], 1, False
         stretch = self.take(min(budget, share * turns))
         count = len(stretch.pieces)
-        for place, consumer in enumerate(tuple(waiting)):
-            part = stretch.part(place, count, turns)
-            consumer.sink.deliver(consumer, part)
-            if consumer.no_ack:
-                self.settle(part)
-        waiting.rotate(-(count % turns))
+        if is_in_turn:
+            sink.deliver_in_turn(turners, stretch)
+            self._settle_turns(turners, stretch)
+        else:
+            for place, consumer in enumerate(turners):
+                part = stretch.part(place, count, turns)
+                consumer.sink.deliver(consumer, part)
+                if consumer.no_ack:
+                    self.settle(part)
+        waiting.rotate(-(count % len(waiting)))
         return count
+
+    def _settle_turns(self, turners: Sequence[Consumer], stretch: Stretch) -> None:
+        """Forget what went to those of ``turners`` who do not ack."""
+        without_ack = [place for place, consumer in enumerate(turners) if consumer.no_ack]
+        if len(without_ack) == len(turners):
+            self.settle(stretch)
+            return
+        for place in without_ack:
+            self.settle(stretch.part(place, len(stretch.pieces), len(turners)))
 
     def _log_delivered(self) -> None:
         """Let the log know up to where messages were delivered, so that they come back as redelivered."""

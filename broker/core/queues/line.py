@@ -76,29 +76,14 @@ class ConsumerLine:
         self.advance()
         return True
 
-    def leave_without_credit(self) -> None:
-        """Take all out of the line that can take nothing more."""
-        everybody = tuple(self.waiting)
-        self.waiting.clear()
-        for consumer in everybody:
-            if consumer.limit():
-                self.waiting.append(consumer)
-            else:
-                self._note_leaving(consumer)
-        if not self.waiting:
-            self.advance()
-
     def leave(self, consumer: Consumer) -> None:
         """Take the consumer at the left out of the line: it can take nothing more."""
-        self._note_leaving(consumer)
-        self.waiting.popleft()
-        if not self.waiting:
-            self.advance()
-
-    def _note_leaving(self, consumer: Consumer) -> None:
         consumer.is_waiting = False
         self._left_count += 1
         consumer.left_at = self._left_count
+        self.waiting.popleft()
+        if not self.waiting:
+            self.advance()
 
     def advance(self) -> None:
         """Serve the highest priority that somebody waits with."""
