@@ -5,7 +5,7 @@ way of channels and handlers only. Spec: AMQP 0-9-1, 2.2.4, 4.2 and the connecti
 """
 
 import asyncio
-import ipaddress
+from collections.abc import Callable
 from typing import Literal, TypeVar, cast
 
 import structlog
@@ -18,8 +18,10 @@ from broker.core.vhosts import VirtualHost
 from broker.server.broker import Broker
 from broker.server.channel import Channel
 from broker.server.clock import Timer
+from broker.server.handlers.secret import update_secret
 from broker.server.handlers.table import METHOD_HANDLERS
 from broker.server.heartbeat import Heartbeat
+from broker.server.login import KeysWanted, Login, is_loopback
 from broker.server.tls import PeerTls, peer_tls
 from protocol.constants import PROTOCOL_HEADER_OCTETS
 from protocol.errors import (
@@ -40,7 +42,7 @@ from protocol.handshake import Handshake, Negotiated
 from protocol.methods import AccessRequest, AccessRequestOk, build, decode_method, encode_method
 
 AnyError = TypeVar("AnyError", bound=AmqpError)
-Pause = Literal["alarm", "full log", "unread replies"]
+Pause = Literal["alarm", "full log", "unread replies", "signing keys"]
 """Why a connection is not read."""
 
 log = structlog.get_logger("leveret.connection")
@@ -53,11 +55,13 @@ UNREAD_LIMIT_OCTETS = 16 << 20
 """A client that does not read its replies is not read either, from here on."""
 REFUSED_LINGER_MS = 1000
 """A refused login is dropped only after this, so that guessing passwords is slow."""
+REFUSED_CLOSE_MS = 250
+"""The same for a client that is told."""
 LARGE_OCTETS = 16 << 20
 SMALL_FRAME_OCTETS = 8192
 """Messages above, and frames below, are noted, since later versions of RabbitMQ refuse them."""
 CLOSE_LINGER_MS = 5000
-"""How long the client has to answer connection.close."""
+"""How long the client has to answer connection.close, or to close the socket after its own."""
 
 
 class Connection(asyncio.Protocol):
@@ -78,7 +82,10 @@ class Connection(asyncio.Protocol):
         self.tls: PeerTls | None = None
         self.reason = ""
         self.is_open = False
-        self._is_local = False
+        self.login: Login
+        self._held: list[Event] | None = None
+        """What waits for the key of a token; None while nothing does."""
+        self._again: list[Event] = []
         self._is_closing = False
         self._is_unread = False
         self.has_published = False
@@ -109,8 +116,9 @@ class Connection(asyncio.Protocol):
         self.broker.connections.add(self)
         self.tls = peer_tls(transport.get_extra_info("ssl_object"), self.broker.settings.tls_login)
         certified_user = self.tls.login if self.tls is not None else ""
-        self._is_local = not peer or _is_loopback(peer[0])
-        self._handshake = self.broker.new_handshake(self._is_local, certified_user)
+        is_local = not peer or is_loopback(peer[0])
+        self.login = Login(self.broker.admission, peer[0] if peer else "", is_local=is_local)
+        self._handshake = self.broker.new_handshake(self.login, certified_user)
         self._deadline = self.broker.clock.call_later(
             int(self.broker.settings.handshake_timeout_s * 1000), self._handshake_timed_out
         )
@@ -125,7 +133,8 @@ class Connection(asyncio.Protocol):
         try:
             if self._handshake is not None and len(self._header) < PROTOCOL_HEADER_OCTETS:
                 data = self._receive_header(data)
-            for event in self._reader.feed(data):
+            held, self._again = self._again, []
+            for event in (*held, *self._reader.feed(data)) if held else self._reader.feed(data):
                 self._handle(event)
         except ConnectionException as error:
             self.close(error)
@@ -163,7 +172,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back that the client held."""
         self.broker.forget(self)
-        for timer in (self._deadline, self._heartbeat):
+        for timer in (self._deadline, self._heartbeat, self.login):
             if timer is not None:
                 timer.cancel()
         was_open = self.is_open
@@ -196,6 +205,9 @@ class Connection(asyncio.Protocol):
         """Pass an event to its channel. A channel's error closes it, all others go up to data_received."""
         if self._is_closing:
             self._handle_closing(event)
+            return
+        if self._held is not None:
+            self._held.append(event)
             return
         channel = self.channels.get(event.channel)
         if channel is None or channel.is_closing or type(event) is MethodFrame:
@@ -232,7 +244,10 @@ class Connection(asyncio.Protocol):
         payload = event.payload
         class_id, method_id = int.from_bytes(payload[:2]), int.from_bytes(payload[2:4])
         if self._handshake is not None:
-            self._continue_handshake(event)
+            try:
+                self._continue_handshake(event)
+            except KeysWanted:
+                self._hold(event)
             return
         if channel is not None and channel.is_closing and class_id != 20:
             return
@@ -252,6 +267,8 @@ class Connection(asyncio.Protocol):
                 raise CommandInvalid("unimplemented method")
             else:
                 handler(channel, method)
+        except KeysWanted:
+            self._hold(event)
         except ChannelException as error:
             assert channel is not None
             self._fail_channel(channel, error, class_id, method_id)
@@ -269,14 +286,25 @@ class Connection(asyncio.Protocol):
             else:
                 self._close_ok(0)
         elif isinstance(method, commands.Connection.UpdateSecret):
-            self.send(encode_method(0, commands.Connection.UpdateSecretOk()))
+            update_secret(self, method)
         else:
             raise ChannelFault("unexpected method in connection state running")
 
     def _close_ok(self, ticket: int) -> None:
+        """Answer the client's connection.close, and leave it to the client to close the socket.
+
+        A socket closed here, with anything of the client's still on the way (a heartbeat, a second close), would be
+        reset, and what the client has not read yet, the answer first of all, be lost. RabbitMQ waits for it too.
+        """
+        if self._transport.is_closing():
+            return
         self.send(encode_method(0, commands.Connection.CloseOk()))
         self.flush()
-        self._transport.close()
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
+        self.resume_reading(*self._pauses)
+        self._set_deadline(CLOSE_LINGER_MS)
 
     def _handle_channel_method(self, number: int, method: Frame, channel: Channel | None) -> None:
         if isinstance(method, commands.Channel.Open):
@@ -335,7 +363,7 @@ class Connection(asyncio.Protocol):
             self._deadline.cancel()
         self.user = result.user
         self.vhost = self.broker.vhosts[result.vhost]
-        self.access = self.broker.access_control.access(result.user, result.vhost)
+        self.access = self.login.access(result.vhost)
         self.frame_max = self._reader.frame_max = result.frame_max
         if result.frame_max < SMALL_FRAME_OCTETS:
             self.broker.compat.permits("frames_below_8192_octets")
@@ -345,6 +373,7 @@ class Connection(asyncio.Protocol):
         self.negotiated = result
         self.broker.counters.connections_opened += 1
         self.broker.admission.entered(self)
+        self.login.watch(self.broker.clock, self.credential_expired)
         if result.heartbeat_s:
             self._heartbeat = Heartbeat(self.broker.clock, result.heartbeat_s, self._send_heartbeat, self._drop)
         log.info(
@@ -354,6 +383,24 @@ class Connection(asyncio.Protocol):
             vhost=result.vhost,
             client=result.client_properties,
         )
+
+    def credential_expired(self) -> None:
+        """Close it: what it was let in by is good no more. RabbitMQ: OAuth 2.0, "Token Expiration"."""
+        self.close(ConnectionForced("credential expired"))
+
+    def _hold(self, event: Event) -> None:
+        """Take ``event`` and all that follows it only when the key set has been fetched."""
+        self._held = [event]
+        self.pause_reading("signing keys")
+        self.broker.admission.fetch_keys(self._take_held)
+
+    def _take_held(self) -> None:
+        held, self._held = self._held, None
+        if held is None or self._transport.is_closing():
+            return
+        self._again = held
+        self.resume_reading("signing keys")
+        self.data_received(b"")
 
     def _close_after_handshake(self, handshake: Handshake) -> None:
         """Hang up where the handshake has ended without a connection: another protocol, or a client's close."""
@@ -473,18 +520,20 @@ class Connection(asyncio.Protocol):
         self.reason = without_octets(error.reply_text)
         user = self.user or (handshake.user if handshake is not None else "")
         note = log.info if isinstance(error, ConnectionForced) else log.warning
-        details = {"why": self.broker.admission.why_refused(user, self._is_local)} if is_refusal else {}
+        details = {"why": self.login.why_refused} if is_refusal else {}
         note("connection error", peer=self.peer, user=user, text=self.reason, **details)
         self._leave()
         self._is_closing = True
         self.resume_reading(*self._pauses)
         self._reader = FrameReader(self.frame_max, self.broker.max_message_octets)
-        self.send(
-            encode_method(
-                0,
-                commands.Connection.Close(error.reply_code, error.reply_text, error.class_id, error.method_id),
-            )
-        )
+        if is_refusal:
+            self._set_deadline(REFUSED_CLOSE_MS, lambda: self._send_close(error))
+        else:
+            self._send_close(error)
+
+    def _send_close(self, error: ConnectionException) -> None:
+        close = commands.Connection.Close(error.reply_code, error.reply_text, error.class_id, error.method_id)
+        self.send(encode_method(0, close))
         self.flush()
         self._set_deadline(CLOSE_LINGER_MS)
 
@@ -496,7 +545,7 @@ class Connection(asyncio.Protocol):
         if isinstance(method, commands.Connection.CloseOk):
             self._transport.close()
         elif isinstance(method, commands.Connection.Close):
-            self._close_ok(0)
+            self.send(encode_method(0, commands.Connection.CloseOk()))
 
     def _drop(self, reason: str) -> None:
         """End the connection without connection.close."""
@@ -514,10 +563,10 @@ class Connection(asyncio.Protocol):
         """Drop the socket at once."""
         self._transport.abort()
 
-    def _set_deadline(self, delay_ms: int) -> None:
+    def _set_deadline(self, delay_ms: int, action: Callable[[], object] | None = None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self.broker.clock.call_later(delay_ms, self._transport.abort)
+        self._deadline = self.broker.clock.call_later(delay_ms, action or self._transport.abort)
 
     def _leave(self) -> None:
         """Close all channels and delete the exclusive queues."""
@@ -541,12 +590,3 @@ def _with_ids(error: AnyError, class_id: int, method_id: int) -> AnyError:
 
 def _ids_of_event(event: Event) -> tuple[int, int]:
     return (60, 80) if type(event) is Ack else (60, 40)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return address.is_loopback or (mapped is not None and mapped.is_loopback)

@@ -53,6 +53,27 @@ def methods_after_the_close_are_ignored(session: Session) -> None:
 
 
 @case()
+def a_second_close_on_the_way_is_answered_too(session: Session) -> None:
+    connection = session.connect()
+    close = codec.frame(codec.METHOD, 0, codec.encode_method("connection.close", {"reply_code": 200}))
+    connection.send(close + close)
+    connection.zero.expect("connection.close-ok")
+    connection.zero.expect("connection.close-ok")
+
+
+@case()
+def after_close_ok_the_socket_is_the_clients_to_close(session: Session) -> None:
+    """Else what the client still sends resets it, and may take the answer along."""
+    connection = session.connect()
+    close = codec.frame(codec.METHOD, 0, codec.encode_method("connection.close", {"reply_code": 200}))
+    connection.send(close)
+    connection.zero.expect("connection.close-ok")
+    connection.send(codec.frame(codec.HEARTBEAT, 0, b""))
+    connection.send(close)
+    connection.zero.expect("connection.close-ok")
+
+
+@case()
 def close_requeues_what_is_unacked(session: Session) -> None:
     channel = session.channel()
     queue = session.shared_queue(channel)
