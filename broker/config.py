@@ -32,6 +32,7 @@ class Mark(enum.Enum):
 
     SECRET = "never shown, and without a flag: any user of the machine can list a process's arguments"
     NOT_IN_FILE = "cannot be given in the TOML file"
+    KEYS_URL = "where keys come from: nobody on the way may change them"
 
 
 ANY_PORT: Final = -1
@@ -46,6 +47,16 @@ SERVICE_URL: Final = re.compile(r"(tcp|udp|sctp)://")
 
 # The value of a misspelt name is shown, but not when it may be a password.
 SECRET_NAME: Final = re.compile(r"pas|pwd|secret|token|key", re.IGNORECASE)
+
+
+BACKENDS: Final = ("internal", "oauth2")
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+NAME_LISTS: Final = (
+    *("loopback_users", "auth_backends", "oauth2_signing_keys", "oauth2_algorithms", "oauth2_scope_aliases"),
+    "oauth2_preferred_username_claims",
+)
 
 
 class SettingsError(Exception):
@@ -69,6 +80,7 @@ class Settings(BaseSettings):
 
     host: str = Field("*", min_length=1, description="Address to listen on; `*` is all, IPv4 and IPv6.")
     port: int = Field(5672, ge=0, le=65535, description="TCP port; 0 takes a free one and logs which.")
+    plain_tcp: Literal["on", "off"] = Field("on", description="Whether that port is there; `off` is TLS alone.")
     data_dir: Path = Field(Path("leveret-data"), description="Directory of all data; made if missing.")
     config: Annotated[Path | None, Mark.NOT_IN_FILE] = Field(None, description="TOML file with settings.")
     rabbitmq_conf: Annotated[Path | None, Mark.NOT_IN_FILE] = Field(
@@ -84,6 +96,12 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         15692, ge=-1, le=65535, description="Port of the metrics for Prometheus; as `management_port`."
     )
+    management_tls_port: int = Field(
+        0, ge=-1, le=65535, description="Port of the HTTP API over TLS (15671, usually); as `management_port`."
+    )
+    metrics_tls_port: int = Field(
+        0, ge=-1, le=65535, description="Port of the metrics over TLS (15691, usually); as `management_port`."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people or programs.")
 
@@ -94,9 +112,7 @@ class Settings(BaseSettings):
         ".* .* .*", pattern=r"^\S+ \S+ \S+$", description="Its patterns there: configure, write and read."
     )
     default_user_tags: str = Field("administrator", description="Its tags, with commas between.")
-    loopback_users: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("guest",), description="Users admitted only from the broker's own machine."
-    )
+    loopback_users: Names = Field(("guest",), description="Users admitted only from the broker's own machine.")
 
     tls_port: int = Field(5671, ge=0, le=65535, description="TCP port for TLS, if there is a certificate; 0 as `port`.")
     tls_certificate: Path | None = Field(None, description="PEM file with the certificate, and those between.")
@@ -109,6 +125,50 @@ class Settings(BaseSettings):
     tls_least_version: Literal["1.2", "1.3"] = Field("1.2", description="Oldest version of TLS spoken.")
     tls_login: Literal["common_name", "distinguished_name"] = Field(
         "common_name", description="What in a client's certificate is its user, for EXTERNAL."
+    )
+
+    management_tls_certificate: Path | None = Field(
+        None, description="As `tls_certificate`, for HTTP; none is AMQP's certificate, key and authorities."
+    )
+    management_tls_key: Path | None = Field(None, description="As `tls_key`, for HTTP.")
+    management_tls_key_pass: Annotated[str, Mark.SECRET] = Field("", repr=False, description="Password of that file.")
+    management_tls_ca: Path | None = Field(None, description="As `tls_ca`, for HTTP.")
+    management_tls_clients: Literal["ignore", "ask", "require"] = Field(
+        "ignore", description="As `tls_clients`, for HTTP; a certificate logs nobody in there."
+    )
+
+    auth_backends: Names = Field(
+        ("internal",), min_length=1, description="Who is asked about a login, in turn: `internal`, `oauth2`."
+    )
+    oauth2_resource_server_id: str = Field("", description="What this broker is to those who issue tokens: audience.")
+    oauth2_issuer: Annotated[str, Mark.KEYS_URL] = Field(
+        "", description="URL of who issues tokens; its keys are found from there."
+    )
+    oauth2_jwks_url: Annotated[str, Mark.KEYS_URL] = Field(
+        "", description="URL (https or file) of its keys, a JSON Web Key Set."
+    )
+    oauth2_ca: Path | None = Field(
+        None, description="PEM file with the authorities of these URLs; none is the system's."
+    )
+    oauth2_signing_keys: Names = Field(
+        (), description="Its keys as PEM files: `id=path`; the files are read at the start and by SIGHUP."
+    )
+    oauth2_default_key: str = Field("", description="Id of the key of tokens that name none.")
+    oauth2_algorithms: Names = Field(
+        (), description="Algorithms that tokens may be signed with; none given is all that their keys are for."
+    )
+    oauth2_verify_aud: Literal["yes", "no"] = Field("yes", description="Whether a token must name us as its audience.")
+    oauth2_scope_prefix: str | None = Field(
+        None, description="What scopes for us begin with; if not set, `oauth2_resource_server_id` and a dot."
+    )
+    oauth2_scope_aliases: Names = Field(
+        (), description="Scopes by other names: `name=scope`, with spaces between several scopes."
+    )
+    oauth2_additional_scopes_key: str = Field(
+        "", description="Other claims with scopes, with spaces between them; dots go deeper."
+    )
+    oauth2_preferred_username_claims: Names = Field(
+        (), description="Claims that name the user, before `sub` and `client_id`."
     )
 
     compat: Literal["3", "4.0", "4.3"] = Field("3", description="RabbitMQ's version whose refusals hold.")
@@ -168,13 +228,40 @@ class Settings(BaseSettings):
                 raise ValueError(f"{pattern!r}: {error}") from None
         return value
 
-    @field_validator("management_port", "metrics_port", mode="before")
+    @field_validator("auth_backends")
+    @classmethod
+    def check_backends(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse a backend that there is not."""
+        for name in value:
+            if name not in BACKENDS:
+                raise ValueError(f"{name!r} is none of {', '.join(BACKENDS)}")
+        return value
+
+    @field_validator("oauth2_issuer", "oauth2_jwks_url")
+    @classmethod
+    def check_key_url(cls, value: str) -> str:
+        """Refuse to fetch keys where anybody on the way could change them."""
+        if value and not value.startswith(("https://", "file:///")):
+            raise ValueError("it must begin with https://")
+        return value
+
+    @field_validator("oauth2_signing_keys", "oauth2_scope_aliases")
+    @classmethod
+    def check_pairs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse what is no name with something behind it."""
+        for pair in value:
+            name, _, meant = pair.partition("=")
+            if not name.strip() or not meant.strip():
+                raise ValueError(f"{pair!r}: it must be name=value")
+        return value
+
+    @field_validator("management_port", "metrics_port", "management_tls_port", "metrics_tls_port", mode="before")
     @classmethod
     def read_port_words(cls, value: object) -> object:
         """Read ``none`` as 0, no port, and ``any`` as -1, a free one."""
         return {"none": 0, "any": ANY_PORT}.get(value, value) if isinstance(value, str) else value
 
-    @field_validator("loopback_users", mode="before")
+    @field_validator(*NAME_LISTS, mode="before")
     @classmethod
     def split_names(cls, value: object) -> object:
         """Read ``a,b`` as two names and ``none`` as no name, since flags and variables hold one text."""
@@ -325,6 +412,8 @@ def allowed(field: FieldInfo) -> str:
     """Return in words what values a setting may have, from its type and limits."""
     kind = field.annotation
     limits = {type(limit): limit for limit in field.metadata}
+    if Mark.KEYS_URL in field.metadata:
+        return "a URL that begins with https:// or file:///"
     if get_origin(kind) is Literal:
         return " or ".join((", ".join(get_args(kind)[:-1]), get_args(kind)[-1]))
     if kind is int:
@@ -334,7 +423,7 @@ def allowed(field: FieldInfo) -> str:
     if kind in (Path, Path | None):
         return "a path"
     if kind == tuple[str, ...]:
-        return "names separated by commas, or none"
+        return "names separated by commas" if annotated_types.MinLen in limits else "names separated by commas, or none"
     return "a text, not empty" if annotated_types.MinLen in limits else "a text"
 
 

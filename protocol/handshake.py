@@ -165,8 +165,9 @@ class _State(Enum):
 class Handshake:
     """One connection's handshake, the server's side.
 
-    ``authenticate(user, password)`` says whether the login is right; it is not asked about empty passwords, and asked
-    with None about a user whom ``mechanisms`` has by other means than a password.
+    ``authenticate(user, password)`` says whether the login is right, or whom it lets in, where that is for it to say;
+    it is not asked about empty passwords, and asked with None about a user whom ``mechanisms`` has by other means than
+    a password. What it raises beside changes nothing: the same octets may be received again.
     ``has_vhost(vhost)`` and ``may_enter(user, vhost)`` decide connection.open. Each may raise a
     ConnectionException of its own, such as NotAllowed for a limit.
     """
@@ -190,7 +191,7 @@ class Handshake:
         self,
         offer: Offer,
         *,
-        authenticate: Callable[[str, bytes | None], bool],
+        authenticate: Callable[[str, bytes | None], bool | str | None],
         has_vhost: Callable[[str], bool],
         may_enter: Callable[[str, str], bool],
         mechanisms: Mapping[str, Mechanism] = MECHANISMS,
@@ -257,7 +258,7 @@ class Handshake:
             case _State.STARTING, Connection.StartOk():
                 return self._start_ok(method)
             case _State.SECURING, Connection.SecureOk() if self._answer is not None:
-                return self._log_in(self._answer, _octets_of(method.response))
+                return self._log_in(self._answer, octets_of(method.response))
             case _State.TUNING, Connection.TuneOk():
                 return self._tune_ok(method)
             case _State.OPENING, Connection.Open():
@@ -278,7 +279,7 @@ class Handshake:
         mechanism = self._mechanisms.get(start_ok.mechanism)
         if mechanism is None:
             raise ConnectionDropped(f"unknown authentication mechanism {start_ok.mechanism!r}")
-        return self._log_in(mechanism, _octets_of(start_ok.response))
+        return self._log_in(mechanism, octets_of(start_ok.response))
 
     def _log_in(self, mechanism: Mechanism, response: bytes) -> bytes:
         """One round: challenge the client again, or check what it gave, and propose the tuning."""
@@ -291,8 +292,11 @@ class Handshake:
             self._state = _State.SECURING
             return encode_method(0, build(Connection.Secure, challenge=outcome.octets))
         self.user = outcome.user
-        if outcome.password == b"" or not self._authenticate(outcome.user, outcome.password):
+        known_as = None if outcome.password == b"" else self._authenticate(outcome.user, outcome.password)
+        if not known_as:
             self._refuse_login()
+        if isinstance(known_as, str):
+            self.user = known_as
         self._state = _State.TUNING
         offer = self._offer
         return encode_method(0, Connection.Tune(offer.channel_max, offer.frame_max, offer.heartbeat_s))
@@ -366,6 +370,6 @@ def _announced(client_properties: FieldTable) -> frozenset[str]:
     return frozenset(name for name, is_able in capabilities.items() if is_able is True)
 
 
-def _octets_of(response: str | bytes | None) -> bytes:
+def octets_of(response: str | bytes | None) -> bytes:
     """SASL octets from a long string, which is decoded to str where it happens to be UTF-8."""
     return response.encode() if isinstance(response, str) else response or b""

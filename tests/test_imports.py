@@ -69,6 +69,7 @@ THIRD_PARTY = {
     "storage": (),
     "broker": ("annotated_types", "pamqp", "pydantic", "pydantic_settings", "structlog", "uvloop"),
     "broker.core": ("pamqp",),
+    "broker.core.access.tokens": ("cryptography", "jwt"),
     "broker.control": (),
     "broker.control.actions": ("structlog",),
     "broker.control.server": ("starlette", "structlog", "uvicorn"),

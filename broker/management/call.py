@@ -90,7 +90,15 @@ class Call:
         """Whether the user gets to see what is in a virtual host: by tag, or for being let in."""
         if self.principal.has("monitoring"):
             return True
-        return self.broker.access_control.may_enter(self.principal.name, vhost)
+        return self._may_enter(vhost)
+
+    def _may_enter(self, vhost: str) -> bool:
+        grant = self.principal.grant
+        return (
+            self.broker.access_control.may_enter(self.principal.name, vhost)
+            if grant is None
+            else grant.may_enter(vhost)
+        )
 
     def visible_vhosts(self) -> list[VirtualHost]:
         """Return the virtual hosts that the user gets to see, by name."""
@@ -100,12 +108,13 @@ class Call:
         """Return the user's rights in the path's virtual host; None for the operator, whom nothing is refused."""
         if self.principal.is_operator:
             return None
-        return self.broker.access_control.access(self.principal.name, self.parameters["vhost"])
+        principal = self.principal
+        return self.broker.access_control.access(principal.name, self.parameters["vhost"], grant=principal.grant)
 
     def check_entry(self) -> None:
         """Refuse who may see the virtual host but not act in it. Raises Unauthorised (401)."""
         vhost = self.parameters["vhost"]
-        if not self.principal.is_operator and not self.broker.access_control.may_enter(self.principal.name, vhost):
+        if not self.principal.is_operator and not self._may_enter(vhost):
             raise Unauthorised
 
     # Body and query

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from broker.core.access.scopes import Grant
 from broker.management.errors import Unauthorised
 
 Level = Literal["management", "monitoring", "policymaker", "administrator"]
@@ -28,11 +29,15 @@ REFUSALS: Final[Mapping[Level, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A user who is logged in; ``is_operator`` is whoever may reach the control socket: nothing is refused to them."""
+    """A user who is logged in, ``grant`` being what its token lets it do, if it came by one.
+
+    ``is_operator`` is whoever may reach the control socket: nothing is refused to them.
+    """
 
     name: str
     tags: frozenset[str] = frozenset()
     is_operator: bool = False
+    grant: Grant | None = None
 
     def has(self, level: Level) -> bool:
         """Whether one of the tags, or being the operator, gives ``level``."""

@@ -4,17 +4,24 @@ The open connections are kept by user and by virtual host, so that a limit costs
 connections. Passwords pass through here and are neither kept nor logged. RabbitMQ: Access Control; User Limits.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from broker.core.access.access import Access
 from broker.core.access.control import AccessControl
 from broker.core.access.limits import MAX_CHANNELS, MAX_CONNECTIONS, limit_reached
 from protocol.constants import CONNECTION_OPEN
 from protocol.errors import ConnectionForced, NotAllowed
 
 if TYPE_CHECKING:
+    from broker.core.access.scopes import Grant
     from broker.server.connection import Connection
+    from broker.server.token_login import TokenLogin
+
+SOURCES_MAX: Final = 1000
+"""Addresses and names whose logins are counted each by itself; the oldest are forgotten."""
+TOKEN_DOTS: Final = 2
 
 
 @dataclass(slots=True)
@@ -25,13 +32,42 @@ class LoginCounts:
     failed: int = 0
 
 
-class Admission:
-    """The node's door. ``loopback_users`` may log in from the broker's own machine only."""
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who has logged in. ``grant`` is what its token lets it do; None for one of the node's own users."""
 
-    __slots__ = ("_by_user", "_by_vhost", "_control", "_loopback_users", "logins")
+    name: str
+    grant: "Grant | None" = None
+
+
+class OAuth2Error(Exception):
+    """Settings or files that tokens cannot be checked with; one line that says which and why."""
+
+    exit_code: Final = 2
+
+
+class KeysWanted(Exception):
+    """A token's key is not known, and a fetch may bring it: try again after ``Admission.fetch_keys``."""
+
+
+class Refused(Exception):
+    """A login that is not let in; the text says why, for the log and never for the client."""
+
+
+class Admission:
+    """The node's door. ``loopback_users`` may log in from the broker's own machine only.
+
+    ``backends`` are asked in turn: the node's users ("internal"), and ``tokens`` ("oauth2") where there is one.
+    """
+
+    __slots__ = ("_by_user", "_by_vhost", "_control", "_loopback_users", "backends", "logins", "sources", "tokens")
 
     def __init__(self, control: AccessControl, loopback_users: Collection[str]) -> None:
         self.logins = LoginCounts()
+        self.sources: dict[tuple[str, str, str], LoginCounts] = {}
+        """The same by address, user's name and protocol."""
+        self.tokens: TokenLogin | None = None
+        self.backends: tuple[str, ...] = ("internal",)
         self._control = control
         self._loopback_users = loopback_users
         self._by_user: dict[str, set[Connection]] = {}
@@ -39,32 +75,71 @@ class Admission:
 
     # At the door
 
-    def is_login(self, user: str, password: bytes, *, is_local: bool) -> bool:
-        """Whether a password lets ``user`` in from where it is, and count it."""
-        return self._counted(self._control.users.is_login(user, password) and self._may_come(user, is_local))
+    def log_in(self, user: str, password: bytes, *, is_local: bool, source: str, protocol: str) -> Visitor:
+        """Return whom user and password, or a token in its place, let in; count it.
 
-    def is_certificate_login(self, user: str, *, is_local: bool) -> bool:
-        """Whether ``user``, whom a checked client certificate names, may come in, and count it."""
-        return self._counted(user in self._control.users and self._may_come(user, is_local))
+        ``source`` is the client's address. Raises Refused, and KeysWanted where the token's key has to be fetched.
+        """
+        why = "invalid credentials"
+        for backend in self.backends:
+            if backend == "internal":
+                if self._control.users.is_login(user, password):
+                    if self._may_come(user, is_local):
+                        self._count(True, source, user, protocol)
+                        return Visitor(user)
+                    why = f"user '{user}' can only connect from the broker's own machine (loopback_users)"
+            elif self.tokens is not None and password.count(b".") >= TOKEN_DOTS:
+                grant = self.tokens.check(password)
+                if not isinstance(grant, str):
+                    self._count(True, source, grant.user, protocol)
+                    return Visitor(grant.user, grant)
+                why = f"the token is refused: {grant}"
+        self._count(False, source, user, protocol)
+        raise Refused(why)
 
-    def why_refused(self, user: str, is_local: bool) -> str:
-        """Return for the log, never for the client, why a login of ``user`` was refused."""
-        if not self._may_come(user, is_local):
-            return f"user '{user}' can only connect from the broker's own machine (loopback_users)"
-        return "invalid credentials"
+    def log_in_by_certificate(self, user: str, *, is_local: bool, source: str, protocol: str) -> Visitor:
+        """Return ``user``, whom a checked client certificate names, and count it. Raises Refused."""
+        is_right = user in self._control.users and self._may_come(user, is_local)
+        self._count(is_right, source, user, protocol)
+        if not is_right:
+            raise Refused("there is no such user, or not from there (loopback_users)")
+        return Visitor(user)
+
+    def renewed(self, grant: "Grant", token: bytes) -> "Grant":
+        """Return what a connection's next token grants. Raises Refused, KeysWanted. Ref: connection.update-secret."""
+        new = self.tokens.check(token) if self.tokens is not None else "there are no tokens any more"
+        if isinstance(new, str):
+            raise Refused(f"the token is refused: {new}")
+        if new.user != grant.user:
+            raise Refused("the token names another user")
+        return new
+
+    def fetch_keys(self, then: Callable[[], object]) -> None:
+        """Have the keys of tokens fetched, and ``then`` called, whatever has come of it."""
+        assert self.tokens is not None, "only a token's check wants keys"
+        self.tokens.keys.fetch(then)
 
     def _may_come(self, user: str, is_local: bool) -> bool:
         return is_local or user not in self._loopback_users
 
-    def _counted(self, is_right: bool) -> bool:
-        if is_right:
-            self.logins.succeeded += 1
-        else:
-            self.logins.failed += 1
-        return is_right
+    def _count(self, is_right: bool, source: str, user: str, protocol: str) -> None:
+        key = source, user[:255], protocol
+        by_source = self.sources.pop(key, None) or LoginCounts()
+        self.sources[key] = by_source
+        if len(self.sources) > SOURCES_MAX:
+            del self.sources[next(iter(self.sources))]
+        for counts in (self.logins, by_source):
+            if is_right:
+                counts.succeeded += 1
+            else:
+                counts.failed += 1
 
-    def may_enter(self, user: str, vhost: str) -> bool:
-        """Whether ``user`` may open a connection to a virtual host that exists.
+    def access(self, visitor: Visitor, vhost: str) -> Access:
+        """Return the checks of a visitor in a virtual host."""
+        return self._control.access(visitor.name, vhost, grant=visitor.grant)
+
+    def may_enter(self, user: str, vhost: str, grant: "Grant | None" = None) -> bool:
+        """Whether ``user``, with ``grant`` if it came by a token, may open a connection to a virtual host that exists.
 
         Raises NotAllowed (530) where one more would be too many; that counts before the permission, as in RabbitMQ.
         """
@@ -75,7 +150,7 @@ class Admission:
         limit = limit_reached(self._control.users.limits_of(user), MAX_CONNECTIONS, len(self._by_user.get(user, ())))
         if limit is not None:
             _refuse(f"connection refused for user '{user}': user connection limit ({limit}) is reached")
-        return self._control.may_enter(user, vhost)
+        return self._control.may_enter(user, vhost) if grant is None else grant.may_enter(vhost)
 
     def check_channel(self, user: str) -> None:
         """Raise NotAllowed (530), ids 0.0, where the user has as many channels as it may. RabbitMQ: User Limits."""
@@ -124,6 +199,18 @@ class Admission:
         """Close the connections to a virtual host that is being deleted."""
         for connection in tuple(self.of_vhost(vhost)):
             connection.close(ConnectionForced(f"vhost '{vhost}' is deleted"))
+
+
+def load_token_login() -> "type[TokenLogin]":
+    """Return what checks tokens. It is loaded by who uses it alone, for its cryptography takes longer than the broker.
+
+    Raises OAuth2Error where it is not installed.
+    """
+    try:
+        from broker.server.token_login import TokenLogin
+    except ModuleNotFoundError as error:
+        raise OAuth2Error(f"auth_backends: oauth2 needs {error.name}; install leveret[oauth2]") from None
+    return TokenLogin
 
 
 def _refuse(text: str) -> None:

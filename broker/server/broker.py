@@ -7,7 +7,7 @@ on, connections to write. It listens to nothing itself (lifecycle.py) and decode
 import asyncio
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +30,15 @@ from broker.core.queues.context import QueueContext
 from broker.core.queues.types import QUEUE_TYPES
 from broker.core.residency import Residency
 from broker.core.restore import restore_messages
+from broker.core.unacked import Unacked
 from broker.core.vhosts import VirtualHost
-from broker.server.admission import Admission
+from broker.server.admission import Admission, load_token_login
 from broker.server.alarms import Alarms, Resource
 from broker.server.clock import Clock
 from broker.server.consumer_timeouts import ConsumerTimeouts
 from broker.server.counters import Counters
 from broker.server.firehose import Firehose
+from broker.server.login import Login
 from broker.server.recovery_progress import RecoveryProgress
 from broker.server.unlogged import UnloggedMessages
 from protocol.handshake import MECHANISMS, Handshake, Offer, external
@@ -89,12 +91,16 @@ class Broker:
         events = AccessEvents(self._user_going, self._vhost_going)
         self.access_control = AccessControl(self.vhosts, self._make_vhost, store.define, events, self.compat)
         self.admission = Admission(self.access_control, settings.loopback_users)
+        self.admission.backends = settings.auth_backends
+        if "oauth2" in settings.auth_backends:
+            self.admission.tokens = load_token_login()(settings, clock, loop)
         self.touched: list[ClassicQueue] = []
         self.confirming: list[Channel] = []
         self.unwritten: list[Connection] = []
         messages = UnloggedMessages(store) if settings.durability == "memory" else store
         self.residency = Residency(store, settings.resident_octets, is_logging=messages is store)
         self.residency.on_lost = self._lost
+        self.residency.list_unacked = self._list_unacked
         self.queue_context = QueueContext(
             messages,
             clock,
@@ -184,22 +190,16 @@ class Broker:
 
         return make_queue
 
-    def new_handshake(self, is_local: bool, certified_user: str = "") -> Handshake:
-        """Return the handshake of a new connection, from the broker's own machine or from elsewhere.
+    def new_handshake(self, login: Login, certified_user: str = "") -> Handshake:
+        """Return the handshake of a new connection, which ``login`` lets in.
 
         ``certified_user`` is whom the client's certificate names, if it has shown one.
         """
-
-        def authenticate(user: str, password: bytes | None) -> bool:
-            if password is None:
-                return self.admission.is_certificate_login(user, is_local=is_local)
-            return self.admission.is_login(user, password, is_local=is_local)
-
         return Handshake(
             self._offer,
-            authenticate=authenticate,
+            authenticate=login.authenticate,
             has_vhost=self.vhosts.__contains__,
-            may_enter=self.admission.may_enter,
+            may_enter=login.may_enter,
             mechanisms={**MECHANISMS, "EXTERNAL": external(certified_user)} if certified_user else MECHANISMS,
         )
 
@@ -231,6 +231,12 @@ class Broker:
     def _lost(self, queue: ClassicQueue, count: int) -> None:
         damage = self.store.reading.damage[-1:]
         log.error("messages cannot be read back", queue=queue.name, vhost=queue.vhost_name, count=count, damage=damage)
+
+    def _list_unacked(self) -> Iterator[Unacked]:
+        for connection in self.connections:
+            for channel in connection.channels.values():
+                if channel.unacked.count:
+                    yield channel.unacked
 
     def _dead_letter(self, queue: ClassicQueue, stretch: Stretch, reason: str) -> None:
         self.dead_letters.dead_letter(queue, stretch, reason)

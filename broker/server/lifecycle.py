@@ -23,6 +23,7 @@ from broker.control.actions import Door, Operator, ShutDoor
 from broker.control.server import ControlSocket
 from broker.management.door import Doors
 from broker.server import listener, logs
+from broker.server.admission import OAuth2Error
 from broker.server.boot_definitions import DefinitionsError, load_definitions
 from broker.server.broker import Broker
 from broker.server.clock import Clock
@@ -37,7 +38,7 @@ from storage.files import Disk, UnsyncedDisk
 from storage.store import Store
 
 # Errors that end the start; each has one line of text and its own ``exit_code``.
-START_ERRORS: Final = (StorageError, listener.ListenError, TlsError, DefinitionsError)
+START_ERRORS: Final = (StorageError, listener.ListenError, TlsError, OAuth2Error, DefinitionsError)
 
 DISK_FAILED_TEXT: Final = "the broker's disk has failed; what is not confirmed may be lost"
 SHUTDOWN_TEXT: Final = "broker forced connection closure with reason 'shutdown'"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from broker.core.access.permissions import Permissions, Right
+from broker.core.access.scopes import Grant
 from broker.core.access.users import IMPERSONATOR, Users
 from broker.core.arguments import DEAD_LETTER_EXCHANGE
 from broker.core.compat import PERMISSIVE, Compat
@@ -27,10 +28,11 @@ ALTERNATE_EXCHANGE: Final = "alternate-exchange"
 class Access:
     """The rights of ``user`` in ``vhost``, by name, as they are at the time of each check.
 
-    All checks raise AccessRefused (403). ``variables`` may stand in topic permissions, by name.
+    All checks raise AccessRefused (403). ``variables`` may stand in topic permissions, by name. ``grant`` is what the
+    user's token lets it do, in place of permissions and tags; it may be replaced by the next token's.
     """
 
-    __slots__ = ("_names_right", "_permissions", "_users", "_variables", "user", "vhost")
+    __slots__ = ("_names_right", "_permissions", "_users", "_variables", "grant", "user", "vhost")
 
     def __init__(
         self,
@@ -40,7 +42,9 @@ class Access:
         vhost: str,
         variables: Mapping[str, str] | None = None,
         compat: Compat = PERMISSIVE,
+        grant: Grant | None = None,
     ) -> None:
+        self.grant = grant
         self._users = users
         self._permissions = permissions
         self._variables = {"username": user, "vhost": vhost, **(variables or {})}
@@ -52,6 +56,10 @@ class Access:
         """Refuse unless the user has ``right`` on a queue or exchange, whether there is one of that name or not."""
         if kind == "exchange":
             name = name or DEFAULT_EXCHANGE_NAME
+        if self.grant is not None:
+            if not self.grant.allows(right, self.vhost, name):
+                self._refuse(right, f"{kind} '{name}'")
+            return
         permission = self._permissions.get(self.vhost, self.user)
         if permission is None or not permission.allows(right, name):
             self._refuse(right, f"{kind} '{name}'")
@@ -61,10 +69,14 @@ class Access:
         if exchange.type_name != "topic":
             return
         topic = self._permissions.topic(self.vhost, self.user, exchange.name)
-        if topic is None:
+        if topic is None and self.grant is None:
             return
         for routing_key in routing_keys:
-            if not topic.allows(right, routing_key, self._variables):
+            if self.grant is not None:
+                is_allowed = self.grant.allows_topic(right, self.vhost, exchange.name, routing_key)
+            else:
+                is_allowed = topic is None or topic.allows(right, routing_key, self._variables)
+            if not is_allowed:
                 self._refuse(right, f"topic '{routing_key}' in exchange '{exchange.name}'")
 
     def check_new_queue(self, name: str, arguments: FieldTable) -> None:
@@ -99,6 +111,8 @@ class Access:
     @property
     def may_impersonate(self) -> bool:
         """Whether the user may put another's name into the user-id property. RabbitMQ: Validated User-ID."""
+        if self.grant is not None:
+            return IMPERSONATOR in self.grant.tags
         return self._users.has_tag(self.user, IMPERSONATOR)
 
     def _refuse(self, right: Right, what: str) -> None:

@@ -14,6 +14,7 @@ from broker.core.access.errors import NoSuchVirtualHost, Unacceptable, VirtualHo
 from broker.core.access.limits import VHOST_LIMITS, check_limits
 from broker.core.access.passwords import DEFAULT_ALGORITHM
 from broker.core.access.permissions import Permission, Permissions, TopicPermission
+from broker.core.access.scopes import Grant
 from broker.core.access.users import ADMINISTRATOR, User, Users
 from broker.core.access.vhost_metadata import VirtualHostMetadata, check_metadata
 from broker.core.compat import PERMISSIVE, Compat
@@ -53,9 +54,11 @@ class AccessControl:
         self._define = define
         self._events = events
 
-    def access(self, user: str, vhost: str, variables: Mapping[str, str] | None = None) -> Access:
-        """Return the checks of a connection."""
-        return Access(self.users, self.permissions, user, vhost, variables, self._compat)
+    def access(
+        self, user: str, vhost: str, variables: Mapping[str, str] | None = None, grant: Grant | None = None
+    ) -> Access:
+        """Return the checks of a connection; with ``grant``, that of its token counts in place of permissions."""
+        return Access(self.users, self.permissions, user, vhost, variables, self._compat, grant)
 
     def may_enter(self, user: str, vhost: str) -> bool:
         """Whether a user may open connections to a virtual host: it has a permission there, if only an empty one."""
