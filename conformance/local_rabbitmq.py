@@ -53,11 +53,30 @@ def found() -> Path | None:
 @contextmanager
 def running(command: Path) -> Iterator[str]:
     """Start a node with the command, give its AMQP URL, and stop it. Raises RabbitMqProblem when it does not start."""
+    with _running(command, 0) as url:
+        yield url
+
+
+@contextmanager
+def running_managed(command: Path) -> Iterator[tuple[str, int]]:
+    """As ``running``, with the management plugin; give the AMQP URL and the port of its HTTP API on 127.0.0.1.
+
+    The API may answer a moment later than AMQP does.
+    """
+    (http_port,) = _free_ports(1)
+    with _running(command, http_port) as url:
+        yield url, http_port
+
+
+@contextmanager
+def _running(command: Path, http_port: int) -> Iterator[str]:
     # A short path: Erlang's sockets and a long TMPDIR do not go together.
     with tempfile.TemporaryDirectory(prefix="rabbitmq-", dir="/tmp", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         port, dist_port, epmd_port = _free_ports(3)
         environment = _environment(command, directory, port, dist_port, epmd_port)
+        if http_port:
+            _add_management(directory, http_port)
         epmd = _started_epmd(epmd_port, environment)
         try:
             with (directory / "output").open("wb") as output:
@@ -106,6 +125,14 @@ def _environment(command: Path, directory: Path, port: int, dist_port: int, epmd
         "RABBITMQ_PID_FILE": str(directory / "pid"),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
     }
+
+
+def _add_management(directory: Path, port: int) -> None:
+    with (directory / "rabbitmq.conf").open("a", encoding="utf-8") as settings:
+        settings.write(f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n")
+    plugins = directory / "enabled_plugins"
+    listed = plugins.read_text(encoding="utf-8").strip("[].\n")
+    plugins.write_text(f"[{','.join(filter(None, ('rabbitmq_management', listed)))}].\n", encoding="utf-8")
 
 
 def _plugins(command: Path) -> list[str]:

@@ -37,7 +37,7 @@ def show(objects: Sequence[Mapping[str, Any]], columns: Sequence[str], options: 
 
 
 def flat(value: Mapping[str, Any], depth: int, prefix: str = "") -> Row:
-    """Return an object's values as texts by their dotted names, as deep as is wanted; a list of plain values is one."""
+    """Return an object's values as texts by their dotted names, as deep as is wanted; a list is one."""
     row: Row = {}
     for key, each in value.items():
         name = f"{prefix}{key}"
@@ -47,8 +47,8 @@ def flat(value: Mapping[str, Any], depth: int, prefix: str = "") -> Row:
             elif not each or key in ("arguments", "definition", "value", "properties"):
                 row[name] = json.dumps(each, ensure_ascii=False) if each else ""
         elif isinstance(each, list):
-            if all(not isinstance(item, Mapping | list) for item in each):
-                row[name] = ", ".join(text(item) for item in each)
+            is_words = all(isinstance(item, str) for item in each)
+            row[name] = " ".join(each) if is_words else json.dumps(each, ensure_ascii=False)
         else:
             row[name] = text(each)
     return row
@@ -72,11 +72,11 @@ def framed(columns: list[str], rows: list[Row], is_quiet: bool) -> list[str]:
 def long(columns: list[str], rows: list[Row], is_quiet: bool) -> list[str]:
     """One value a line."""
     width = max(map(len, columns))
-    rule = "-" * 80
-    lines = [rule]
+    rule = ["", "-" * 80, ""]
+    lines = [*rule]
     for row in rows:
         lines += [f"{column:>{width}}: {row.get(column, '')}" for column in columns]
-        lines.append(rule)
+        lines += rule
     return lines
 
 
@@ -92,9 +92,8 @@ def pairs(columns: list[str], rows: list[Row], is_quiet: bool) -> list[str]:
 
 
 def names(columns: list[str], rows: list[Row], is_quiet: bool) -> list[str]:
-    """Names alone, in one line, for a shell."""
-    key = "name" if "name" in columns else columns[0]
-    return [" ".join(row.get(key, "") for row in rows)]
+    """Names alone, in one line, for a shell; nothing of what has none."""
+    return [" ".join(row.get("name", "") for row in rows)] if "name" in columns else []
 
 
 SHOWN: Final[Mapping[str, Callable[[list[str], list[Row], bool], list[str]]]] = {

@@ -2,8 +2,6 @@
 
 import base64
 import json
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,17 +116,3 @@ def test_options_come_from_a_file(admin: Admin, tmp_path: Path) -> None:
     file.write_text("[here]\nhostname = 127.0.0.1\nusername = guest\npassword = guest\n")
     assert admin("-c", str(file), "-N", "here", "list", "users").code == 0
     assert admin("-c", str(file), "-N", "there", "list", "users").code == 1
-
-
-@pytest.mark.skipif(shutil.which("rabbitmqadmin") is None, reason="rabbitmqadmin is not installed")
-def test_the_real_rabbitmqadmin_gets_the_same_answers(admin: Admin, managed: RunningBroker) -> None:
-    port = str(managed.wait_for_event("HTTP")["port"])
-    for arguments in (
-        ("list", "users", "name", "tags"),
-        ("list", "vhosts", "name"),
-        ("-f", "tsv", "list", "exchanges"),
-    ):
-        real = subprocess.run(
-            ["rabbitmqadmin", "-P", port, *arguments], capture_output=True, encoding="utf-8", check=True
-        )
-        assert admin(*arguments).out == real.stdout

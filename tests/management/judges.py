@@ -1,0 +1,44 @@
+"""What RabbitMQ itself brings to judge by, where it is installed: its rabbitmqadmin, and a node with its HTTP API.
+
+Debian's ``rabbitmq-server`` has both. Where they are missing, the tests that want them are left out, and say so.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from conformance.local_rabbitmq import found, running_managed
+from tests.management.client import Api
+
+READY_S: Final = 60.0
+PLUGINS: Final = "/usr/lib/rabbitmq/lib/rabbitmq_server-*/plugins/rabbitmq_management-*/priv/www/cli/rabbitmqadmin"
+
+
+def real_rabbitmqadmin() -> Path:
+    """Return RabbitMQ's own rabbitmqadmin, its first version, a Python script; skips where there is none."""
+    for path in sorted(Path("/").glob(PLUGINS.lstrip("/"))):
+        return path
+    pytest.skip("RabbitMQ's own rabbitmqadmin is not installed: Leveret is NOT judged by it")
+
+
+@contextmanager
+def real_rabbitmq() -> Iterator[Api]:
+    """Start the RabbitMQ of this machine and give its HTTP API; skips where there is none."""
+    command = found()
+    if command is None:
+        pytest.skip("RabbitMQ is not installed: its definitions are NOT compared")
+    with running_managed(command) as (_, port):
+        api, until = Api(port), time.monotonic() + READY_S
+        while True:
+            try:
+                api.get("overview")
+            except (OSError, AssertionError):
+                assert time.monotonic() < until, "RabbitMQ's HTTP API does not answer"
+                time.sleep(0.2)
+            else:
+                break
+        yield api
