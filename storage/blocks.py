@@ -54,8 +54,15 @@ class Blocks:
         self._checksums = array("I")
 
     def add(self, batch: BatchBlocks) -> None:
-        """Add the blocks of a batch that lies behind all before. An empty batch has none."""
-        if batch.stops:
+        """Add the blocks of a batch, which lies behind all before but where a disk has moved things. An empty one has
+        none.
+        """
+        if self._starts and batch.start < self._starts[-1]:
+            place = bisect_right(self._starts, batch.start)
+            self._starts[place:place] = array("I", [batch.start, *batch.stops][: len(batch.stops)])
+            self._checksums[place:place] = batch.checksums
+            self._stops[place:place] = batch.stops
+        elif batch.stops:
             self._starts.append(batch.start)
             self._starts.extend(batch.stops[:-1])
             self._checksums.extend(batch.checksums)

@@ -4,7 +4,7 @@ The same files hold the messages' log (many segments) and the definitions' journ
 the seam behind which a replicated log may stand one day: append, read, drop; a position is (segment, offset).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -191,6 +191,7 @@ class SegmentReader:
         "_chain",
         "_directory",
         "_disk",
+        "_end",
         "_magic",
         "_on_batch",
         "_on_segment",
@@ -220,6 +221,7 @@ class SegmentReader:
         self._on_segment = on_segment
         self._on_segment_end = on_segment_end
         self._reading = Reading(Tail(0, HEADER_OCTETS, 0, 1))
+        self._end = HEADER_OCTETS  # of the last intact batch in the segment that is read
         self._chain: tuple[int, int] | None = None  # checksum and number of the last batch; None: not known
 
     def read(self, numbers: Sequence[int]) -> Reading:
@@ -291,23 +293,45 @@ class SegmentReader:
         reading.next_queue_id = max(reading.next_queue_id, header.next_queue_id)
 
     def _read_batches(self, number: int, octets: bytes, header: SegmentHeader | None) -> int:
+        """Take the segment's batches, and return where the last of them ends."""
         reading = self._reading
-        at = HEADER_OCTETS
-        for batch in scan(octets, self._salt):
-            if batch.start != at:
-                self._damaged(f"segment {number}: octets {at}..{batch.start} are broken")
-                reading.broken.append(Broken(number, at, batch.start))
-                reading.is_sealed = True
-            at = batch.stop
-            if batch.number < reading.tail.batch_number:
-                self._damaged(f"segment {number}: batch {batch.number} at {batch.start} is there twice")
+        self._end = HEADER_OCTETS
+        placed = self._placed(number, octets)
+        for batch in placed:
+            if batch.number <= reading.tail.batch_number:
+                self._take(number, octets, batch)
                 continue
-            if self._chain is not None and self._chain != (batch.previous, batch.number - 1):
-                self._damaged(f"segment {number}: batch {batch.number} at {batch.start} does not follow the one before")
-            self._on_batch(octets, batch)
-            self._chain = (batch.checksum, batch.number)
-            reading.tail.chain, reading.tail.batch_number = batch.checksum, batch.number + 1
-        return at
+            # Some are missing here; should a disk have put them further back, they have their turn first.
+            rest = [batch, *placed]
+            ordered = sorted(rest, key=lambda each: each.number)
+            if any(one is not other for one, other in zip(ordered, rest, strict=True)):
+                self._damaged(f"segment {number}: batches from {batch.number} at {batch.start} on are out of order")
+                reading.is_sealed = True
+            for each in ordered:
+                self._take(number, octets, each)
+        return self._end
+
+    def _placed(self, number: int, octets: bytes) -> Iterator[Batch]:
+        """Every intact batch as it lies, with a note of what is broken between them."""
+        for batch in scan(octets, self._salt):
+            if batch.start != self._end:
+                self._damaged(f"segment {number}: octets {self._end}..{batch.start} are broken")
+                self._reading.broken.append(Broken(number, self._end, batch.start))
+                self._reading.is_sealed = True
+            self._end = batch.stop
+            yield batch
+
+    def _take(self, number: int, octets: bytes, batch: Batch) -> None:
+        """Hand on a batch that was not seen before."""
+        reading = self._reading
+        if batch.number < reading.tail.batch_number:
+            self._damaged(f"segment {number}: batch {batch.number} at {batch.start} is there twice")
+            return
+        if self._chain is not None and self._chain != (batch.previous, batch.number - 1):
+            self._damaged(f"segment {number}: batch {batch.number} at {batch.start} does not follow the one before")
+        self._on_batch(octets, batch)
+        self._chain = (batch.checksum, batch.number)
+        reading.tail.chain, reading.tail.batch_number = batch.checksum, batch.number + 1
 
     def _damaged(self, what: str) -> None:
         """Note it; what follows is not compared with what came before."""

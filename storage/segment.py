@@ -118,10 +118,12 @@ def scan(octets: bytes, salt: bytes, at: int = HEADER_OCTETS) -> Iterator[Batch]
     while at < len(octets):
         batch = decode_batch_header(view, at, at, salt)
         if batch is not None and batch.stop <= len(octets):
-            at = batch.stop
             batch.blocks.extend(view[batch.body : batch.stop])
             if batch.blocks.checksum == batch.body_checksum:
+                at = batch.stop
                 yield batch
-            continue
+                continue
+        # Not by its length, even where the header is whole: it may stand where it does not belong, and whole batches
+        # would be jumped over.
         found = octets.find(BATCH_MAGIC, at + 1)
         at = found if found >= 0 else len(octets)

@@ -33,14 +33,18 @@ def recovered_model(store: Store) -> Model:
     recovery = store.recovery
     model = Model(definitions={tuple(one.key): one.value for one in recovery.definitions})
     upto = 0
-    for run in recovery.messages:
+    runs = list(recovery.messages)
+    found = read_back(store, [run.ids for run in runs])
+    for run in runs:
         assert run.ids.start > upto
         assert len(run.ids) > 0
         assert run.queues
         upto = run.ids[-1]
-        for message_id, (envelope, piece) in read_back(store, [run.ids]).items():
-            for queue_id, redelivered in run.queues.items():
-                model.queues.setdefault(queue_id, {})[message_id] = (envelope, piece, redelivered)
+        for message_id in run.ids:
+            if message_id in found:  # but for what has become unreadable since
+                envelope, piece = found[message_id]
+                for queue_id, redelivered in run.queues.items():
+                    model.queues.setdefault(queue_id, {})[message_id] = (envelope, piece, redelivered)
     assert recovery.next_message_id > upto
     return model
 

@@ -62,37 +62,6 @@ def is_part_of(found: Model, whole: Model) -> bool:
     )
 
 
-def ever_published(states: list[Model]) -> Model:
-    """Everything that was ever in a queue: damage may undo a settlement, but invents nothing."""
-    everything = Model()
-    for state in states:
-        for queue in state.queues.values():
-            for queue_id in (1, 2):
-                everything.queues.setdefault(queue_id, {}).update(queue)
-    return everything
-
-
-@pytest.mark.parametrize("tail", [b"", b"\xff" * 100, b"\xb5LvB" * 20], ids=["nothing", "garbage", "marks"])
-def test_every_truncation_of_the_newest_segment_recovers_a_prefix(tail: bytes) -> None:
-    disk, states, ends = written(is_closed=False)
-    path = newest(disk)
-    octets = bytes(disk.files[path].data)
-    first = max(i for i in range(1, len(ends)) if ends[i] < ends[i - 1] or i == 1)  # in the newest segment
-    for length in range(64, len(octets)):
-        cut = replaced(disk, path, octets[:length] + tail)
-        driver = opened(cut)
-        whole = [i for i in range(first, len(ends)) if ends[i] <= length]
-        assert driver.store.recovery.damage == []
-        assert driver.model == states[whole[-1] if whole else first - 1]
-        assert driver.store.recovery.dropped_octets == length + len(tail) - (ends[whole[-1]] if whole else 64)
-        driver.publish((1,), [b"after"])
-        driver.wait_durable()
-        driver.close()
-        again = opened(cut)
-        assert again.model == driver.model
-        assert again.store.recovery.dropped_octets == 0
-
-
 def test_a_segment_cut_within_its_header_never_held_anything() -> None:
     disk, states, ends = written(is_closed=False)
     path = newest(disk)
@@ -102,25 +71,6 @@ def test_a_segment_cut_within_its_header_never_held_anything() -> None:
         assert driver.store.recovery.damage == []
         assert driver.store.recovery.dropped_octets == length
         assert driver.model == states[first - 1]
-
-
-def test_every_flipped_bit_is_reported_or_harmless() -> None:
-    for is_closed in (True, False):
-        disk, states, _ = written(is_closed)
-        everything = ever_published(states)
-        for path in segments(disk):
-            octets = bytes(disk.files[path].data)
-            for bit in range(0, 8 * len(octets), 1 if is_closed else 17):
-                flipped = bytearray(octets)
-                flipped[bit // 8] ^= 1 << bit % 8
-                driver = opened(replaced(disk, path, bytes(flipped)))
-                recovery = driver.store.recovery
-                assert is_part_of(driver.model, everything)
-                if path == newest(disk) and not is_closed:
-                    assert recovery.damage or recovery.dropped_octets
-                else:
-                    assert recovery.damage
-                    assert not recovery.clean
 
 
 @pytest.mark.parametrize("name", ["format", "clean", "definitions"])
