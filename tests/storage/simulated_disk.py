@@ -1,5 +1,6 @@
 """A disk in memory that keeps apart what is durable and what is only in the page cache, and can fail at any call.
 
+Several threads may use it: what one goes through is copied first, which the interpreter does in one step.
 Content is durable after fdatasync of its file, a name after dirsync of its directory. ``after_power_loss``
 gives a disk that the machine could find when it comes back: names get to a disk in any order.
 """
@@ -139,8 +140,8 @@ class SimulatedDisk(Disk):
     def list(self, directory: Path) -> list[str]:
         if directory not in self.directories:
             raise FileNotFoundError(errno.ENOENT, "no such directory", str(directory))
-        names = {path.name for path in self.files if path.parent == directory}
-        names |= {path.name for path in self.directories if path.parent == directory and path != directory}
+        names = {path.name for path in list(self.files) if path.parent == directory}
+        names |= {path.name for path in list(self.directories) if path.parent == directory and path != directory}
         return sorted(names)
 
     def exists(self, path: Path) -> bool:
@@ -205,14 +206,14 @@ class SimulatedDisk(Disk):
         self.files[path].allocated_octets = octets
 
     def free_octets(self, directory: Path) -> int:
-        return self.capacity - sum(max(len(file.data), file.allocated_octets) for file in self.files.values())
+        return self.capacity - sum(max(len(file.data), file.allocated_octets) for file in list(self.files.values()))
 
     def rename(self, source: Path, target: Path) -> None:
         self._count(f"rename {source.name}")
         file = self.files.pop(source)
         self.files[target] = file
         self.renames.append([(source, None), (target, file)])
-        for fd, path in self.handles.items():
+        for fd, path in list(self.handles.items()):
             if path == source:
                 self.handles[fd] = target
 
@@ -223,9 +224,9 @@ class SimulatedDisk(Disk):
 
     def dirsync(self, directory: Path) -> None:
         self._count(f"dirsync {directory.name}")
-        for path in [path for path in self.durable_names if path.parent == directory]:
+        for path in [path for path in list(self.durable_names) if path.parent == directory]:
             del self.durable_names[path]
-        self.durable_names.update({path: file for path, file in self.files.items() if path.parent == directory})
+        self.durable_names.update({path: file for path, file in list(self.files.items()) if path.parent == directory})
         self.renames = [changes for changes in self.renames if changes[0][0].parent != directory]
 
     def lock(self, path: Path) -> int:
