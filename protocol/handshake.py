@@ -12,7 +12,7 @@ Spec: AMQP 0-9-1, 2.2.4 and 4.2.2; RabbitMQ: "Access Control", "Networking" (tun
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from platform import python_version
 from typing import Final
@@ -72,6 +72,7 @@ class Offer:
     implementation_version: str = ""
     durability: str = ""
     """What a confirm of this server says, in a key of its own; "" for nothing."""
+    _frames: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def server_properties(self) -> FieldTable:
         return {
@@ -86,6 +87,22 @@ class Offer:
             **({"implementation_version": self.implementation_version} if self.implementation_version else {}),
             **({"durability": self.durability} if self.durability else {}),
         }
+
+    def start_frame(self, mechanisms: str) -> bytes:
+        """Return connection.start with these mechanisms; it is the same for every client, so encoded once."""
+        frame = self._frames.get(mechanisms)
+        if frame is None:
+            start = Connection.Start(server_properties=self.server_properties(), mechanisms=mechanisms)
+            frame = self._frames[mechanisms] = encode_method(0, start)
+        return frame
+
+    def tune_frame(self) -> bytes:
+        """Return connection.tune, likewise."""
+        frame = self._frames.get("")
+        if frame is None:
+            tune = Connection.Tune(self.channel_max, self.frame_max, self.heartbeat_s)
+            frame = self._frames[""] = encode_method(0, tune)
+        return frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +247,7 @@ class Handshake:
             self._state = _State.CLOSED
             return constants.PROTOCOL_HEADER
         self._state = _State.STARTING
-        start = Connection.Start(
-            server_properties=self._offer.server_properties(), mechanisms=" ".join(self._mechanisms)
-        )
-        return encode_method(0, start)
+        return self._offer.start_frame(" ".join(self._mechanisms))
 
     def receive(self, channel: int, payload: bytes) -> bytes:
         """Take a method frame's payload and return the octets to send.
@@ -298,8 +312,7 @@ class Handshake:
         if isinstance(known_as, str):
             self.user = known_as
         self._state = _State.TUNING
-        offer = self._offer
-        return encode_method(0, Connection.Tune(offer.channel_max, offer.frame_max, offer.heartbeat_s))
+        return self._offer.tune_frame()
 
     def _refuse_login(self) -> None:
         """Raise. Only clients that announce it expect a close method here. RabbitMQ: "Authentication Failures"."""
@@ -346,8 +359,10 @@ class Handshake:
             mechanism=self._mechanism,
         )
         self._state = _State.OPEN
-        return encode_method(0, Connection.OpenOk())
+        return _OPEN_OK
 
+
+_OPEN_OK: Final = encode_method(0, Connection.OpenOk())
 
 UNLIMITED_FRAME_OCTETS: Final = 0x7FFF_FFFF
 """The frame_max that stands for none on both sides."""

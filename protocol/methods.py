@@ -89,6 +89,9 @@ def decode_method(payload: bytes, *, from_server: bool = False) -> Frame:
 
     Methods of class connection pass in both directions: which are allowed is the connection's to say.
     """
+    known = _known.get(payload)
+    if known is not None:
+        return known
     if len(payload) < 4:
         raise FrameError(f"{frame_excerpt(FRAME_METHOD, payload)}: unknown_frame")
     index = int.from_bytes(payload[:4])
@@ -111,6 +114,10 @@ def decode_method(payload: bytes, *, from_server: bool = False) -> Frame:
         raise
     if not (from_server or layout.is_from_client):
         raise CommandInvalid("unimplemented method", class_id=class_id, method_id=method_id)
+    if (class_id, method_id) in _REPEATED and len(payload) <= _KNOWN_OCTETS:
+        if len(_known) >= _KNOWN_COUNT:
+            _known.clear()
+        _known[payload] = method
     return method
 
 
@@ -122,6 +129,14 @@ def encode_method(channel: int, method: Frame) -> bytes:
     fields = _LAYOUTS[method.index].fields
     parts = [field.write([getattr(method, name) for name in field.names]) for field in fields]
     payload = method.index.to_bytes(4) + b"".join(parts)
+    return _FRAME_HEAD.pack(FRAME_METHOD, channel, len(payload)) + payload + FRAME_END_OCTET
+
+
+def encode_empty(channel: int, method_class: type[Frame]) -> bytes:
+    """As ``encode_method`` of a method whose fields are all 0, "", False or an empty table; encoded once."""
+    payload = _empty_payloads.get(method_class)
+    if payload is None:
+        payload = _empty_payloads[method_class] = encode_method(0, build(method_class))[7:-1]
     return _FRAME_HEAD.pack(FRAME_METHOD, channel, len(payload)) + payload + FRAME_END_OCTET
 
 
@@ -265,6 +280,22 @@ def _layout_of(method_class: type[Frame]) -> _Layout:
 
 
 _FRAME_HEAD: Final = Struct(">BHI")
+
+_REPEATED: Final = frozenset(
+    {
+        constants.CONNECTION_TUNE_OK,
+        constants.CONNECTION_OPEN,
+        constants.CONNECTION_CLOSE,
+        constants.CHANNEL_OPEN,
+        constants.CHANNEL_CLOSE,
+        constants.CHANNEL_CLOSE_OK,
+    }
+)
+"""What clients send alike again and again, without secrets or tables, which nobody changes once it is decoded."""
+_KNOWN_COUNT: Final = 256
+_KNOWN_OCTETS: Final = 128
+_known: dict[bytes, Frame] = {}
+_empty_payloads: dict[type[Frame], bytes] = {}
 
 _FROM_CLIENT: Final = frozenset(
     {

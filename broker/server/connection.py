@@ -39,7 +39,7 @@ from protocol.errors import (
 )
 from protocol.frames import Ack, Event, FrameReader, MethodFrame, OversizeContent, PublishRun
 from protocol.handshake import Handshake, Negotiated
-from protocol.methods import AccessRequest, AccessRequestOk, build, decode_method, encode_method
+from protocol.methods import AccessRequest, AccessRequestOk, decode_method, encode_empty, encode_method
 
 AnyError = TypeVar("AnyError", bound=AmqpError)
 Pause = Literal["alarm", "full log", "unread replies", "signing keys"]
@@ -298,7 +298,7 @@ class Connection(asyncio.Protocol):
         """
         if self._transport.is_closing():
             return
-        self.send(encode_method(0, commands.Connection.CloseOk()))
+        self.send(encode_empty(0, commands.Connection.CloseOk))
         self.flush()
         if self._heartbeat is not None:
             self._heartbeat.cancel()
@@ -318,7 +318,7 @@ class Connection(asyncio.Protocol):
                 channel.close()
                 del self.channels[number]
             self._reader.forget_channel(number)
-            channel.reply(commands.Channel.CloseOk())
+            channel.send(encode_empty(number, commands.Channel.CloseOk))
         elif isinstance(method, commands.Channel.CloseOk):
             if not channel.is_closing:
                 raise CommandInvalid("unimplemented method")
@@ -345,7 +345,7 @@ class Connection(asyncio.Protocol):
         self.channels[number] = channel
         self.broker.counters.channels_opened += 1
         self._reader.forget_channel(number)
-        channel.reply(build(commands.Channel.OpenOk))
+        channel.send(encode_empty(number, commands.Channel.OpenOk))
 
     # Handshake
 
@@ -545,7 +545,7 @@ class Connection(asyncio.Protocol):
         if isinstance(method, commands.Connection.CloseOk):
             self._transport.close()
         elif isinstance(method, commands.Connection.Close):
-            self.send(encode_method(0, commands.Connection.CloseOk()))
+            self.send(encode_empty(0, commands.Connection.CloseOk))
 
     def _drop(self, reason: str) -> None:
         """End the connection without connection.close."""

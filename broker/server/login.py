@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from broker.core.access.access import Access
@@ -86,6 +87,7 @@ class Login:
             self._timer = None
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether an address is the broker's own machine's."""
     try:

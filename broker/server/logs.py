@@ -6,6 +6,7 @@ libraries log by way of the standard library ends up in the same lines.
 
 import logging
 import os
+import re
 import sys
 from typing import Final, Literal
 
@@ -20,6 +21,10 @@ LEVELS: Final = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+
+LEVEL_WIDTH: Final = 9
+RARE_FIELDS: Final = frozenset({"exc_info", "exception", "stack", "stack_info", "logger", "logger_name"})
+QUOTED: Final = re.compile(r"""[ \t=\r\n"']""")
 
 
 class LineWriter:
@@ -82,14 +87,44 @@ def rendering(log_format: LogFormat, has_colors: bool) -> list[Processor]:
     console = structlog.dev.ConsoleRenderer(
         colors=has_colors, pad_event_to=0, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
     )
-    return [escape_controls, console]
+    return [escape_controls, console] if has_colors else [PlainRenderer(console)]
+
+
+class PlainRenderer:
+    """Makes the same lines as structlog's console renderer without colours, in a quarter of the time.
+
+    Connections come by thousands a second, and each has two lines. What is rare, such as an exception, is left to
+    ``full``.
+    """
+
+    def __init__(self, full: Processor) -> None:
+        self._full = full
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        """Return the line. Controls are escaped as by ``escape_controls``."""
+        if not RARE_FIELDS.isdisjoint(event):
+            return str(self._full(logger, method, escape_controls(logger, method, event)))
+        words = [event.pop("timestamp"), f"[{event.pop('level'):<{LEVEL_WIDTH}}]", _escaped(event.pop("event"))]
+        words += [f"{key}={_shown(value)}" for key, value in event.items()]
+        return " ".join(words)
+
+
+def _shown(value: object) -> str:
+    if type(value) is not str:
+        return repr(value)
+    text = _escaped(value)
+    return repr(text) if QUOTED.search(text) else text
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Escape control characters: a peer chooses its user's name, and must not write lines of its own with it."""
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():
-            event[key] = value.encode("unicode_escape").decode("ascii")
+            event[key] = _escaped(value)
     return event
 
 

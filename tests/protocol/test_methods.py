@@ -14,6 +14,7 @@ from protocol.methods import (
     QueueDeclareOk,
     build,
     decode_method,
+    encode_empty,
     encode_method,
     ids_of,
 )
@@ -276,3 +277,21 @@ def test_random_octets_decode_or_are_amqp_errors(octets: bytes) -> None:
         decode_method(octets)
     except AmqpError as error:
         event(type(error).__name__)
+
+
+@pytest.mark.parametrize(
+    "method_class", [commands.Channel.OpenOk, commands.Channel.CloseOk, commands.Connection.CloseOk]
+)
+def test_empty_methods_are_encoded_as_any_other(method_class: type[Frame]) -> None:
+    for channel in (7, 1, 7):
+        assert encode_empty(channel, method_class) == encode_method(channel, build(method_class))
+
+
+def test_what_clients_send_alike_is_decoded_alike_and_by_whom_it_may_be_sent() -> None:
+    payload = encode_method(1, build(commands.Channel.Open))[7:-1]
+    first, second = decode_method(payload), decode_method(bytes(bytearray(payload)))
+    assert (first.name, first == second) == ("Channel.Open", True)
+    answer = encode_method(1, build(commands.Channel.OpenOk))[7:-1]
+    decode_method(answer, from_server=True)
+    with pytest.raises(CommandInvalid):
+        decode_method(answer)

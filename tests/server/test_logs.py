@@ -125,3 +125,15 @@ def test_lines_longer_than_a_pipe_arrive_whole() -> None:
         logs.LineWriter(writing).write("x" * 10_000)
         os.close(writing)
         assert reader.read() == b"x" * 10_000 + b"\n"
+
+
+@pytest.mark.parametrize("level", list(logs.LEVELS))
+@pytest.mark.parametrize(
+    "value",
+    ["plain", "two words", "", "a=b", "é", "it's", '"', "\u2028b", "\x00", "tab\t", None, 1, b"x", {"a\r": "b"}],
+)
+def test_lines_without_colours_are_those_of_structlog(level: str, value: object) -> None:
+    full = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, sort_keys=False)
+    event = {"user": value, "timestamp": "2026-01-01T00:00:00Z", "level": level, "event": "some\nevent", "last": "z"}
+    theirs = full(None, level, logs.escape_controls(None, level, dict(event)))
+    assert logs.PlainRenderer(full)(None, level, dict(event)) == theirs
