@@ -1,0 +1,141 @@
+"""One life of the broker after the other: the real one, from lifecycle.py, on virtual everything."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import structlog
+
+from broker.config import Settings
+from broker.core.access import passwords
+from broker.server import connection, lifecycle, resources
+from broker.server.broker import Broker
+from broker.server.connection import Connection
+from broker.server.lifecycle import Life
+from broker.server.resources import ResourceWatch
+from storage import space, store
+from tests.simulation.turns import Turns, VirtualClock
+from tests.simulation.writers import SteppedEvent, Writers
+
+DIRECTORY = Path("/data/leveret")
+
+
+class NumberedConnection(Connection):
+    """Stands in sets where its number says, not where it happens to lie in memory."""
+
+    made_count = 0
+
+    def __init__(self, broker: Broker) -> None:
+        NumberedConnection.made_count += 1
+        self._number = NumberedConnection.made_count
+        super().__init__(broker)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class Port:
+    """What is listened on."""
+
+    def __init__(self, on_close: Callable[[], None]) -> None:
+        self.close = on_close
+
+
+class SimulatedLife(Life):
+    """A life without sockets, signals and control socket. ``on_listening(broker)`` when it is ready for clients."""
+
+    def __init__(
+        self, settings: Settings, on_listening: Callable[[Broker], None], on_shut: Callable[[], None]
+    ) -> None:
+        super().__init__(settings, [])
+        self._on_listening = on_listening
+        self._on_shut = on_shut
+
+    def open_control(self, node: Broker, watch: ResourceWatch) -> None:
+        """There is none."""
+
+    async def listen(self, loop: asyncio.AbstractEventLoop, node: Broker) -> list[Any]:
+        self._on_listening(node)
+        return [Port(self._on_shut)]
+
+    @property
+    def node(self) -> Broker | None:
+        return self._node
+
+    def stop_in_order(self) -> None:
+        """As a SIGTERM."""
+        self._stopping.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+
+class Surroundings:
+    """What lives run in: looked up anew by each, so that a new disk or new threads can be put in between lives."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.disk: Any = None
+        self.writers: Writers
+        self.resident_octets = 0
+        self.logged: list[dict[str, Any]] = []
+        """Lines of the log that tell of an error."""
+
+    @contextlib.contextmanager
+    def in_force(self, unread_limit_octets: int) -> Iterator[None]:
+        """Put them where the broker looks for clock, disk, threads and chance."""
+        turns = self.turns
+        NumberedConnection.made_count = 0
+        names = Random(turns.chance.random())
+        replacements: list[tuple[object, str, object]] = [
+            (lifecycle, "Disk", lambda: self.disk),
+            (lifecycle, "Clock", lambda loop: VirtualClock(loop, turns)),
+            (lifecycle, "Broker", lambda *args: Broker(*args, seed=names.getrandbits(32))),
+            (lifecycle, "Connection", NumberedConnection),
+            (lifecycle, "ResourceWatch", self._watch),
+            (resources, "give_memory_back", lambda: None),
+            (store, "Committer", lambda *args: self.writers.make(*args)),
+            (space, "threading", SimpleNamespace(Event=lambda: SteppedEvent(self.writers))),
+            (passwords, "secrets", SimpleNamespace(token_bytes=names.randbytes)),
+            (connection, "UNREAD_LIMIT_OCTETS", unread_limit_octets),
+        ]
+        with contextlib.ExitStack() as stack:
+            for module, name, replacement in replacements:
+                stack.enter_context(patch.object(module, name, replacement))
+            stack.enter_context(self._listening_to_the_log())
+            yield
+
+    def _watch(self, *args: Any) -> ResourceWatch:
+        return ResourceWatch(
+            *args,
+            free_octets=lambda directory: self.disk.free_octets(directory),
+            resident_octets=lambda: self.resident_octets,
+        )
+
+    @contextlib.contextmanager
+    def _listening_to_the_log(self) -> Iterator[None]:
+        # In place: loggers that were used before have kept this very list.
+        processors = structlog.get_config()["processors"]
+        before = list(processors)
+        processors[:] = [structlog.processors.format_exc_info, self._log]
+        structlog.configure(processors=processors)
+        try:
+            yield
+        finally:
+            processors[:] = before
+            structlog.configure(processors=processors)
+
+    def _log(self, _logger: Any, method: str, event: Any) -> Any:
+        self.turns.note(f"log {method} {event['event']}")
+        if method in ("error", "exception", "critical"):
+            self.logged.append(dict(event))
+        raise structlog.DropEvent
