@@ -37,6 +37,8 @@ class Api:
             token = b64encode(f"{self.user}:{self.password}".encode()).decode()
             sent.setdefault("authorization", f"Basic {token}")
         octets = raw if raw is not None else json.dumps(body).encode() if body is not None else None
+        if raw is None and body is not None:
+            sent.setdefault("content-type", "application/json")
         try:
             connection.request(method, path if path.startswith("/") else f"/api/{path}", octets, sent)
             response = connection.getresponse()
