@@ -1,17 +1,21 @@
 """The whole broker against a list: any order of publishing, getting, settling, requeueing, purging, waiting, changing
-a policy, deleting, restarting and losing power. After every step the queues are those of the model, and what is on the
-disk, folded anew from the log, is the same state.
+a policy, deleting, restarting and losing power. After every step the queues are those of the model, and the log that is
+on the disk folds to the same state; after every restart, which an index of the last end was read for, and after every
+loss of power the whole log does.
 
 Promises P3 to P5, P7 and P12. No socket, no clock and no disk but the test's own.
 """
 
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -19,16 +23,19 @@ from pamqp import commands
 
 from broker.core.policies.policies import Policy
 from broker.server.clock import ManualClock
+from storage import snapshot
 from storage.store import Store
 from tests.protocol.octets import PERSISTENT, PLAIN, message
 from tests.server.wired import Client, Node
 from tests.storage.driving import Driver
+from tests.storage.folded import FoldedLog
 from tests.storage.simulated_disk import SimulatedDisk
-from tests.torture import count
+from tests.torture import count, ran, share
 
 DIRECTORY = Path("/data")
 QUEUES = ("plain", "mortal", "dead")
 TTL_MS = 1000
+STEPS = count(50, 200)
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "mortal": {"x-message-ttl": TTL_MS, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"},
@@ -86,6 +93,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.publisher.send(commands.Confirm.Select)
         assert self.publisher.names() == ["Confirm.SelectOk"]
         self.published_tag = 0
+        self.log = FoldedLog(DIRECTORY, store._directory.salt)
 
     # What a client does
 
@@ -201,17 +209,11 @@ class BrokerMachine(RuleBasedStateMachine):
         self.node.broker.finish_read()
         self.tidy()
 
-    @rule()
-    def restart(self) -> None:
+    @rule(is_orderly=st.booleans())
+    def end_and_start(self, is_orderly: bool) -> None:
+        """In order, or by a loss of power: only what was synced is there then, which after settling is all."""
         self.node.settle()
-        self.node.store.close()
-        self.come_back()
-
-    @rule()
-    def lose_power(self) -> None:
-        """Only what was synced is there; all that is left undone by the settling before was synced."""
-        self.node.settle()
-        found = self.disk.after_power_loss("durable", "durable")
+        found = self.disk if is_orderly else self.disk.after_power_loss("durable", "durable")
         self.node.store.close()
         self.disk = found
         self.come_back()
@@ -262,18 +264,34 @@ class BrokerMachine(RuleBasedStateMachine):
     @invariant()
     def the_log_folds_to_the_same_state(self) -> None:
         self.steps += 1
-        if self.steps % count(4, 1):
-            return
         self.node.settle()
+        self.log.read_on(self.disk)
+        queues = self.node.broker.vhosts["/"].queues
+        for name, kept in self.kept().items():
+            found = [(token_of(piece), redelivered) for piece, redelivered in self.log.queue(queues[name].id)]
+            assert (name, found) == (name, kept)
+        if self.steps % count(12, 4) == 0:
+            self.the_store_would_recover_the_same_state()
+
+    def the_store_would_recover_the_same_state(self) -> None:
         copy = Driver(DIRECTORY, self.disk.after_kill(), 1500)
         assert copy.store.recovery.damage == []
         queues = self.node.broker.vhosts["/"].queues
-        for name, queue in self.model.items():
-            kept = [each for each in queue.ready + queue.unacked if each.is_persistent]
-            expected = [(each.token, each.redelivered) for each in sorted(kept, key=lambda each: each.order)]
-            found = copy.model.queues.get(queues[name].id, {})
-            assert [(token_of(piece), redelivered) for _, (_, piece, redelivered) in sorted(found.items())] == expected
+        for name, kept in self.kept().items():
+            messages = sorted(copy.model.queues.get(queues[name].id, {}).items())
+            assert (name, [(token_of(piece), redelivered) for _, (_, piece, redelivered) in messages]) == (name, kept)
         copy.close()
+
+    def kept(self) -> dict[str, list[tuple[int, bool]]]:
+        """By queue: token, and whether it was delivered, of each message that is kept on disk, in order."""
+        return {
+            name: [
+                (each.token, each.redelivered)
+                for each in sorted(queue.ready + queue.unacked, key=lambda each: each.order)
+                if each.is_persistent
+            ]
+            for name, queue in self.model.items()
+        }
 
     def teardown(self) -> None:
         """Everything comes out, in order."""
@@ -282,6 +300,8 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.get(name, no_ack=True)
             assert self.take(name, True)[0] is None
         self.node.store.close()
+        ran("T9", 1, f"histories of {STEPS} steps")
+        ran("T11", self.steps, "steps after which the log folded to the same state")
 
 
 def token_of(octets: bytes) -> int:
@@ -290,12 +310,22 @@ def token_of(octets: bytes) -> int:
     return int(found[1])
 
 
-def test_the_broker_behaves_as_its_model() -> None:
+@pytest.fixture(autouse=True)
+def _errors_only() -> Iterator[None]:
+    """The broker has a line for every start, and here it starts thousands of times."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    yield
+    structlog.configure(**before)
+
+
+def test_the_broker_behaves_as_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "LEAST_OCTETS", 0)  # an orderly restart reads the index, a loss of power the log
     run_state_machine_as_test(
         BrokerMachine,
         settings=settings(
-            max_examples=count(150, 20_000),
-            stateful_step_count=count(50, 200),
+            max_examples=share(500, 20_000),
+            stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             print_blob=True,

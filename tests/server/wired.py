@@ -24,6 +24,7 @@ from storage.store import Store
 from tests.protocol.octets import message
 
 DEADLINE_S = 10.0
+_DEFAULTS = Settings(**dict[str, Any]())  # made once: it looks for each setting in the environment
 HEARTBEAT = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 
 
@@ -157,7 +158,11 @@ class Node:
         self.store = store
         self._reports = reports
         self.broker = Broker(
-            Settings(**settings), cast(asyncio.AbstractEventLoop, self.turns), store, self.clock, seed=1
+            Settings(**settings) if settings else _DEFAULTS,
+            cast(asyncio.AbstractEventLoop, self.turns),
+            store,
+            self.clock,
+            seed=1,
         )
         self.broker.restore()
 
