@@ -87,6 +87,9 @@ class Shape:
     - ``lead`` holds the content header frame and the head of the only body frame, where all of that is the same
       in every message; a piece is then body and frame end. It is empty where headers differ; a piece is then
       the content header frame and all body frames.
+    - ``is_keyed`` says that routing keys differ as well: a piece then begins with its own, as a short string, and the
+      end of the frame that it stood in; content header and body frames follow. ``address`` is the exchange's short
+      string alone then, ``routing_key`` and ``lead`` are empty.
     - ``body_octets`` is the size of each body, or -1 where they differ.
     - ``envelope`` is what the log keeps of the shape, filled in when it first goes there.
     - ``channel`` is the number that lead and pieces carry; ``frame_max`` the size no frame of them exceeds.
@@ -100,6 +103,7 @@ class Shape:
         "exchange",
         "facts",
         "frame_max",
+        "is_keyed",
         "lead",
         "routing_key",
     )
@@ -114,6 +118,7 @@ class Shape:
         facts: ContentFacts,
         lead: bytes = b"",
         body_octets: int = -1,
+        is_keyed: bool = False,
     ) -> None:
         self.exchange = exchange
         self.routing_key = routing_key
@@ -123,14 +128,40 @@ class Shape:
         self.facts = facts
         self.lead = lead
         self.body_octets = body_octets
+        self.is_keyed = is_keyed
         self.envelope = b""
+
+    def content_at(self, piece: bytes) -> int:
+        """Return where in ``piece`` the content header frame begins, for shapes without lead."""
+        return piece[0] + 2 if self.is_keyed else 0
+
+    def address_of(self, piece: bytes) -> bytes:
+        """Return exchange and routing key of the message that ``piece`` belongs to, as two short strings."""
+        return self.address + piece[: 1 + piece[0]] if self.is_keyed else self.address
+
+    def routing_key_of(self, piece: bytes) -> str:
+        """Return the routing key of the message that ``piece`` belongs to."""
+        return piece[1 : 1 + piece[0]].decode() if self.is_keyed else self.routing_key
+
+    def alone(self, piece: bytes) -> "tuple[Shape, bytes]":
+        """Return shape and piece of the same message where it does not share the shape with other routing keys."""
+        if not self.is_keyed:
+            return self, piece
+        key, address = self.routing_key_of(piece), self.address_of(piece)
+        shape = Shape(self.exchange, key, address, self.channel, self.frame_max, self.facts)
+        return shape, piece[self.content_at(piece) :]
 
     def body_octets_of(self, piece: bytes) -> int:
         """Return the size of the body of the message that ``piece`` belongs to, in octets."""
-        return self.body_octets if self.body_octets >= 0 else int.from_bytes(piece[11:19])
+        if self.body_octets >= 0:
+            return self.body_octets
+        at = self.content_at(piece)
+        return int.from_bytes(piece[at + 11 : at + 19])
 
     def header_payload(self, piece: bytes) -> bytes:
         """Return the payload of the content header frame of the message that ``piece`` belongs to."""
+        if self.is_keyed:
+            piece = piece[self.content_at(piece) :]
         octets = self.lead or piece
         return octets[7 : 7 + int.from_bytes(octets[3:7])]
 
@@ -139,7 +170,8 @@ class Shape:
         if self.lead:
             return piece[:-1]
         parts = []
-        at = 8 + int.from_bytes(piece[3:7])
+        at = self.content_at(piece)
+        at += 8 + int.from_bytes(piece[at + 3 : at + 7])
         while at < len(piece):
             size = int.from_bytes(piece[at + 3 : at + 7])
             parts.append(piece[at + 7 : at + 7 + size])

@@ -6,6 +6,7 @@ encoded by pamqp here: names that it refuses pass, and one list serves a whole r
 """
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Final
 
 from protocol.constants import FRAME_END_OCTET
@@ -28,16 +29,34 @@ def _low_tags() -> list[bytes]:
     return _low_tag_octets
 
 
+class _Heads(dict[int, bytes]):
+    """The octets of a deliver frame up to the delivery tag, by the length of the routing key.
+
+    ``more_octets`` is what the frame's payload has beside the routing key.
+    """
+
+    def __init__(self, channel: int, tag: bytes, more_octets: int) -> None:
+        self._channel = channel
+        self._tag = tag
+        self._more_octets = more_octets
+
+    def __missing__(self, key_octets: int) -> bytes:
+        head = FRAME_HEAD.pack(1, self._channel, self._more_octets + key_octets) + _DELIVER + self._tag
+        self[key_octets] = head
+        return head
+
+
 class DeliveryWriter:
     """Writes the deliveries of one consumer. Ref: basic.deliver."""
 
-    __slots__ = ("_channel", "_frame_max", "_prepared", "_tag")
+    __slots__ = ("_channel", "_frame_max", "_heads", "_prepared", "_tag")
 
     def __init__(self, channel: int, consumer_tag: str, frame_max: int) -> None:
         self._channel = channel
         self._tag = short_string(consumer_tag.encode())
         self._frame_max = frame_max
         self._prepared: dict[Shape, tuple[bytes, bytes, bool]] = {}
+        self._heads: dict[int, _Heads] | None = None
 
     def write(self, out: list[bytes], shape: Shape, pieces: Sequence[bytes], first_tag: int, redelivered: bool) -> None:
         """Append the frames of a run's deliveries, tags counting from ``first_tag``, to ``out``."""
@@ -45,6 +64,9 @@ class DeliveryWriter:
         if redelivered:
             lead = b"\x01" + lead[1:]
         if is_foreign:
+            if shape.is_keyed:
+                self._write_keyed(out, shape, lead, pieces, first_tag)
+                return
             pieces = [content_on_channel(shape, piece, self._channel, self._frame_max) for piece in pieces]
         low, count = first_tag & 0xFFFF, len(pieces)
         if count == 1:
@@ -86,6 +108,9 @@ class DeliveryWriter:
         if redelivered:
             lead = b"\x01" + lead[1:]
         if is_foreign:
+            if shape.is_keyed:
+                self._write_keyed(out, shape, lead, pieces, first_tag, others)
+                return
             pieces = [content_on_channel(shape, piece, self._channel, self._frame_max) for piece in pieces]
         upper = (first_tag >> 16).to_bytes(6)
         heads = [head + upper]
@@ -104,8 +129,53 @@ class DeliveryWriter:
         parts[3::4] = pieces
         out += parts
 
+    def _write_keyed(
+        self,
+        out: list[bytes],
+        shape: Shape,
+        lead: bytes,
+        pieces: Sequence[bytes],
+        first_tag: int,
+        others: Sequence["DeliveryWriter"] = (),
+    ) -> None:
+        """As ``write`` and ``write_turns``, for pieces that begin with their routing keys."""
+        channel, frame_max = self._channel, self._frame_max
+        if shape.channel != channel or shape.frame_max > frame_max:
+            pieces = [piece[: piece[0] + 2] + content_on_channel(shape, piece, channel, frame_max) for piece in pieces]
+        table = self._heads_for(shape)
+        if others:
+            tables = cycle([table, *(each._heads_for(shape) for each in others)])
+            heads = [table[piece[0]] for table, piece in zip(tables, pieces, strict=False)]
+        else:
+            heads = [table[piece[0]] for piece in pieces]
+        low_tags = _low_tag_octets or _low_tags()
+        at = 0
+        while at < len(pieces):
+            tag = first_tag + at
+            low = tag & 0xFFFF
+            stop = min(len(pieces), at + 65536 - low)
+            count = stop - at
+            parts = [b"", (tag >> 16).to_bytes(6), b"", lead, b""] * count
+            parts[0::5] = heads[at:stop]
+            parts[2::5] = low_tags[low : low + count]
+            parts[4::5] = pieces[at:stop]
+            out += parts
+            at = stop
+
+    def _heads_for(self, shape: Shape) -> _Heads:
+        if self._heads is None:
+            self._heads = {}
+        octets = len(shape.address)
+        heads = self._heads.get(octets)
+        if heads is None:
+            heads = self._heads[octets] = _Heads(self._channel, self._tag, 14 + len(self._tag) + octets)
+        return heads
+
     def _prepare(self, shape: Shape) -> tuple[bytes, bytes, bool]:
         """Return what is constant for this consumer and ``shape``: octets before and after the tag."""
+        if shape.is_keyed:
+            prepared = (b"", b"\x00" + shape.address, True)
+            return self._remember(shape, prepared)
         channel = self._channel
         size = 13 + len(self._tag) + len(shape.address)
         head = FRAME_HEAD.pack(1, channel, size) + _DELIVER + self._tag
@@ -113,7 +183,9 @@ class DeliveryWriter:
         lead = b"" if is_foreign else shape.lead
         if lead and shape.channel != channel:
             lead = _on_channel(lead, channel)
-        prepared = (head, b"\x00" + shape.address + FRAME_END_OCTET + lead, is_foreign)
+        return self._remember(shape, (head, b"\x00" + shape.address + FRAME_END_OCTET + lead, is_foreign))
+
+    def _remember(self, shape: Shape, prepared: tuple[bytes, bytes, bool]) -> tuple[bytes, bytes, bool]:
         if len(self._prepared) >= _CACHED_SHAPES:
             self._prepared.clear()
         self._prepared[shape] = prepared
@@ -122,13 +194,13 @@ class DeliveryWriter:
 
 def get_ok(shape: Shape, piece: bytes, channel: int, frame_max: int, tag: int, flag: bool, left: int) -> bytes:
     """Return the frames of basic.get-ok with its content; ``left`` messages stay ready. Ref: basic.get-ok."""
-    payload = _GET_OK + tag.to_bytes(8) + bytes((flag,)) + shape.address + left.to_bytes(4)
+    payload = _GET_OK + tag.to_bytes(8) + bytes((flag,)) + shape.address_of(piece) + left.to_bytes(4)
     return method_frame(channel, payload) + content_on_channel(shape, piece, channel, frame_max)
 
 
 def returned(shape: Shape, piece: bytes, channel: int, frame_max: int, code: int, text: str) -> bytes:
     """Return the frames of basic.return with its content. Ref: basic.return."""
-    payload = _RETURN + code.to_bytes(2) + short_string(text.encode()) + shape.address
+    payload = _RETURN + code.to_bytes(2) + short_string(text.encode()) + shape.address_of(piece)
     return method_frame(channel, payload) + content_on_channel(shape, piece, channel, frame_max)
 
 
@@ -154,6 +226,7 @@ def content_on_channel(shape: Shape, piece: bytes, channel: int, frame_max: int)
 
     The header frame is never split, as with RabbitMQ.
     """
+    shape, piece = shape.alone(piece)
     if shape.lead:
         lead = shape.lead if shape.channel == channel else _on_channel(shape.lead, channel)
         content = lead + piece

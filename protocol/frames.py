@@ -31,6 +31,7 @@ from protocol.content import (
     skim,
 )
 from protocol.errors import FrameError, UnexpectedFrame, frame_excerpt
+from protocol.keyed import KeyedCutter, KeyedPublish
 
 PUBLISH_IDS: Final = b"\x00\x3c\x00\x28"
 ACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x50"
@@ -41,18 +42,33 @@ _HEADER_END_AND_BODY_HEAD: Final = Struct(">BBHI")
 _LOW_OCTETS: Final = bytes(range(256)) * 257
 _MIDDLE_OCTETS: Final = b"".join(bytes((n,)) * 256 for n in range(256)) + bytes(256)
 CACHED_PUBLISHES: Final = 1024
+CACHED_CUTTERS: Final = 64
 
 
 class PublishRun:
-    """Messages in a row, published by one method frame's octets, of one shape: one piece each."""
+    """Messages in a row, published by one method frame's octets, of one shape: one piece each.
 
-    __slots__ = ("channel", "pieces", "publish", "shape")
+    Where their routing keys differ, ``routing_keys`` has that of each, and ``publish`` what they have in common.
+    """
 
-    def __init__(self, publish: PublishMethod, shape: Shape, pieces: list[bytes]) -> None:
+    __slots__ = ("channel", "pieces", "publish", "routing_keys", "shape")
+
+    def __init__(
+        self, publish: PublishMethod, shape: Shape, pieces: list[bytes], routing_keys: list[str] | None = None
+    ) -> None:
         self.channel = publish.channel
         self.publish = publish
         self.shape = shape
         self.pieces = pieces
+        self.routing_keys = routing_keys
+
+    def one_by_one(self) -> "Iterator[PublishRun]":
+        """Yield the messages of a run with different routing keys as runs of one."""
+        publish, shape = self.publish, self.shape
+        assert isinstance(publish, KeyedPublish)
+        for routing_key, piece in zip(self.routing_keys or (), self.pieces, strict=True):
+            alone, content = shape.alone(piece)
+            yield PublishRun(publish.by(routing_key), alone, [content])
 
 
 class OversizeContent:
@@ -94,10 +110,11 @@ class _KnownPublish:
     """A publish frame seen before; ``prefix`` are its octets with the content header that came with it last.
 
     The prefix goes up to the body, ``step`` is the size of a whole message that starts with it, and ``fixed``
-    the shape of such messages, made when the prefix comes a second time.
+    the shape of such messages, made when the prefix comes a second time. ``cutter`` cuts runs of publishes like it with
+    other routing keys.
     """
 
-    __slots__ = ("fixed", "frame", "head", "prefix", "publish", "shapes", "step")
+    __slots__ = ("cutter", "fixed", "frame", "head", "prefix", "publish", "shapes", "step")
 
     def __init__(self, frame: bytes, publish: PublishMethod) -> None:
         self.frame = frame
@@ -107,6 +124,7 @@ class _KnownPublish:
         self.step = 0
         self.fixed: Shape | None = None
         self.shapes: dict[ContentFacts, Shape] | None = None
+        self.cutter: KeyedCutter | None = None
 
 
 class _PendingContent:
@@ -138,6 +156,8 @@ class FrameReader:
         self._needed = 0
         self._known: dict[bytes, _KnownPublish] = {}
         self._last = _KnownPublish(b"", PublishMethod(0, "", "", b"", 0))
+        # By what a publish frame has beside its routing key.
+        self._cutters: dict[bytes, KeyedCutter] = {}
         self._pending: dict[int, _PendingContent] = {}
         # How many messages the next split tries: shrinks when runs are short, so that no input makes it dear.
         self._run_limit = 65536
@@ -198,6 +218,10 @@ class FrameReader:
             if stop > end or stop - at > self.frame_max:
                 return None, at
             frame = data[at:stop]
+            if frame != known.frame:
+                run, run_stop = self._keyed_run(known, data, at, end)
+                if run is not None:
+                    return run, run_stop
             found = self._known.get(frame)
             known = found if found is not None else self._learn(frame)
             self._last = known
@@ -206,6 +230,32 @@ class FrameReader:
         if known.fixed is None:
             known.fixed = self._fixed_shape(known)
         return self._fixed_run(known, known.fixed, data, at, end)
+
+    def _keyed_run(self, last: _KnownPublish, data: bytes, at: int, end: int) -> tuple[PublishRun | None, int]:
+        """Cut messages that are published like the last one, but each with another routing key."""
+        cutter = last.cutter
+        if cutter is None:
+            if not last.frame:
+                return None, at
+            cutter = last.cutter = self._cutter(last)
+        found = cutter.cut(data, at, end)
+        if found is None:
+            return None, at
+        if last.frame:
+            self._last = _KnownPublish(b"", cutter.publish)
+            self._last.cutter = cutter
+        return PublishRun(cutter.publish, found.shape, found.pieces, found.routing_keys), found.stop
+
+    def _cutter(self, known: _KnownPublish) -> KeyedCutter:
+        frame = known.frame
+        fixed = frame[1:3] + frame[7 : 14 + frame[13]] + frame[-2:]
+        cutter = self._cutters.get(fixed)
+        if cutter is None:
+            if len(self._cutters) >= CACHED_CUTTERS:
+                self._cutters.clear()
+            cutter = KeyedCutter(frame, known.publish, self.frame_max, self.max_message_octets)
+            self._cutters[fixed] = cutter
+        return cutter
 
     def _learn(self, frame: bytes) -> _KnownPublish:
         if frame[-1] != FRAME_END:

@@ -85,14 +85,14 @@ def with_header(payload: bytes, name: str, value: object) -> bytes:
     return _with_field(payload, name, encode_fields({name: value}))
 
 
-def content_with_header(content: bytes, name: str, field: bytes) -> bytes:
-    """As ``with_header`` for a message's content, which starts with its header frame.
+def content_with_header(content: bytes, name: str, field: bytes, at: int = 0) -> bytes:
+    """As ``with_header`` for a message's content, whose header frame begins ``at``.
 
     ``field`` is name and value as in a table. Hot: streams do this for each message and consumer.
     """
-    stop = 7 + int.from_bytes(content[3:7])
-    payload = _with_field(content[7:stop], name, field)
-    return b"".join((content[:3], len(payload).to_bytes(4), payload, content[stop:]))
+    stop = at + 7 + int.from_bytes(content[at + 3 : at + 7])
+    payload = _with_field(content[at + 7 : stop], name, field)
+    return b"".join((content[: at + 3], len(payload).to_bytes(4), payload, content[stop:]))
 
 
 def _with_field(payload: bytes, name: str, field: bytes) -> bytes:
@@ -139,6 +139,9 @@ def with_header_payload(shape: Shape, pieces: list[bytes], payload: bytes) -> tu
 
     Where headers differ from message to message (``shape.lead`` is empty), there must be one piece alone.
     """
+    if shape.is_keyed:
+        shape, piece = shape.alone(pieces[0])
+        pieces = [piece]
     frame = FRAME_HEAD.pack(2, shape.channel, len(payload)) + payload + FRAME_END_OCTET
     old = shape.lead or pieces[0]
     rest = old[8 + int.from_bytes(old[3:7]) :]

@@ -128,7 +128,8 @@ def decode_envelope(envelope: bytes, first_piece: bytes) -> tuple[Shape, int]:
     lead = envelope[len(envelope) - lead_octets :] if lead_octets else b""
     exchange = address[1 : 1 + address[0]].decode()
     routing_key = address[2 + address[0] :].decode()
-    shape = Shape(exchange, routing_key, address, channel, frame_max, ContentFacts(True), lead, body_octets)
+    is_keyed = address_octets == 1 + address[0]
+    shape = Shape(exchange, routing_key, address, channel, frame_max, ContentFacts(True), lead, body_octets, is_keyed)
     shape.facts = header_facts(shape.header_payload(first_piece))
     return shape, int.from_bytes(envelope[:8])
 

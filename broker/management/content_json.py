@@ -138,7 +138,7 @@ def describe_message(stretch: Stretch, place: int, encoding: str, truncate: int 
     return {
         "redelivered": stretch.redelivered,
         "exchange": shape.exchange,
-        "routing_key": shape.routing_key,
+        "routing_key": shape.routing_key_of(piece),
         "properties": properties_json(shape.header_payload(piece)),
         **payload_json(shape.body(piece), encoding, truncate),
     }

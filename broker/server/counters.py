@@ -211,15 +211,20 @@ class Counters:
         for counts in self._of_delivery(queue, channel):
             counts.given_back += count
 
-    def note_unroutable(self, channel: "Channel", publish: "PublishMethod", pieces: Sequence[bytes]) -> None:
-        """Remember messages that reached no queue, for whoever wonders where they are."""
+    def note_unroutable(
+        self, channel: "Channel", publish: "PublishMethod", pieces: Sequence[bytes], routing_key: str | None = None
+    ) -> None:
+        """Remember messages that reached no queue, for whoever wonders where they are.
+
+        ``routing_key`` is theirs, where ``publish`` does not say it.
+        """
         connection = channel.connection
         self.unroutable.append(
             Unroutable(
                 wall_ms=channel.broker.clock.wall_ms(),
                 vhost=connection.vhost.name,
                 exchange=publish.exchange,
-                routing_key=publish.routing_key,
+                routing_key=publish.routing_key if routing_key is None else routing_key,
                 user=connection.user,
                 connection=connection.peer,
                 count=len(pieces),

@@ -168,7 +168,7 @@ class Firehose:
         payload = shape.header_payload(pieces[0])
         properties = _properties(payload)
         if routing_keys is None:
-            routing_keys = [shape.routing_key, *_copies_told(properties)]
+            routing_keys = [shape.routing_key_of(pieces[0]), *_copies_told(properties)]
         headers: FieldTable = {
             "exchange_name": shape.exchange,
             "routing_keys": list(routing_keys),

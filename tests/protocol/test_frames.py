@@ -32,10 +32,13 @@ def told(events: list[Event]) -> list[Told]:
     flat: list[Told] = []
     for event in events:
         if isinstance(event, PublishRun):
-            for piece in event.pieces:
-                publish, shape = event.publish, event.shape
-                octets = shape.lead + piece
-                flat.append((publish.channel, publish.exchange, publish.routing_key, shape.facts.persistent, octets))
+            publish = event.publish
+            keys = event.routing_keys or [publish.routing_key] * len(event.pieces)
+            for key, piece in zip(keys, event.pieces, strict=True):
+                shape, own = event.shape.alone(piece)
+                assert shape.routing_key == key
+                octets = shape.lead + own
+                flat.append((publish.channel, publish.exchange, key, shape.facts.persistent, octets))
         elif isinstance(event, Ack):
             flat += [(event.channel, event.first_tag + n, event.multiple) for n in range(event.count)]
         elif isinstance(event, MethodFrame):

@@ -6,7 +6,7 @@ Spec: AMQP 0-9-1, 3.1.3; RabbitMQ: Exchanges.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -120,6 +120,10 @@ class Exchange(ABC):
     @abstractmethod
     def match(self, routing_key: str, headers: FieldTable | None) -> list[Destination]:
         """Return the destinations of a message, each once, in an order that depends on the bindings alone."""
+
+    def match_each(self, routing_keys: Sequence[str]) -> Sequence[tuple[Destination, ...]]:
+        """Return for each of these keys what ``match`` finds, where keys are all that matters."""
+        return [tuple(self.match(routing_key, None)) for routing_key in routing_keys]
 
     @abstractmethod
     def add(self, binding: Binding) -> None:

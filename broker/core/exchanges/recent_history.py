@@ -40,7 +40,7 @@ class History(KeptMessages):
             if _is_to_store(shape.header_payload(b"")):
                 self.last.extend((shape, piece) for piece in pieces)
             return
-        self.last.extend((shape, piece) for piece in pieces if _is_to_store(shape.header_payload(piece)))
+        self.last.extend(shape.alone(piece) for piece in pieces if _is_to_store(shape.header_payload(piece)))
 
 
 class RecentHistoryExchange(Exchange):

@@ -45,7 +45,11 @@ class DeadLetters:
         is_one = stretch.shape.lead and vhost.looks_at(exchange) is not LooksAt.MESSAGE
         groups = [stretch.pieces] if is_one else [[piece] for piece in stretch.pieces]
         for pieces in groups:
-            shape, headers = stretch.shape, decode_headers(stretch.shape.header_payload(pieces[0]))
+            shape = stretch.shape
+            if shape.is_keyed:
+                shape, piece = shape.alone(pieces[0])
+                pieces = [piece]
+            headers = decode_headers(shape.header_payload(pieces[0]))
             carbon = carbon_keys(headers, "CC")
             shape, pieces = self._with_history(queue, shape, pieces, headers, reason, carbon)
             keys = [shape.routing_key, *carbon]

@@ -52,7 +52,7 @@ class Enqueuer:
         self.ids = ids
         self.log = log
 
-    def route_to(self, queues: list[ClassicQueue], topology_version: int) -> Route:
+    def route_to(self, queues: Sequence[ClassicQueue], topology_version: int) -> Route:
         """Return the route to ``queues``: many keys lead to few sets of queues, so routes are kept by those."""
         key = tuple(queues)
         route = self._routes.get(key)
@@ -61,6 +61,10 @@ class Enqueuer:
                 self._routes.clear()
             route = self._routes[key] = Route(queues, topology_version)
         return route
+
+    def is_logged(self, route: Route, shape: Shape) -> bool:
+        """Whether messages on this route go to the log."""
+        return bool(route.durable_ids if shape.facts.persistent else route.keeping_ids)
 
     def enqueue(self, route: Route, shape: Shape, pieces: list[bytes]) -> bool:
         """Append the messages to the route's queues; True if they went to the log, so that a confirm must wait."""

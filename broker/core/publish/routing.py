@@ -5,7 +5,7 @@ RabbitMQ: Exchange to Exchange Bindings, Alternate Exchanges.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from broker.core.bindings import Destination
@@ -38,6 +38,22 @@ def find_queues(exchanges: Mapping[str, Exchange], first: Exchange, message: Rou
                 seen.add(alternate)
                 waiting.append(alternate)
     return list(found)
+
+
+def find_queues_each(
+    exchanges: Mapping[str, Exchange], first: Exchange, routing_keys: Sequence[str]
+) -> Sequence[tuple[ClassicQueue, ...]]:
+    """Return for each of these keys what ``find_queues`` finds, where keys are all that exchanges look at."""
+    is_direct = first.fed_exchange_count == 0 and first.observer is None
+    if is_direct:
+        matched = cast(Sequence[tuple[ClassicQueue, ...]], first.match_each(routing_keys))
+        if not first.alternate or all(matched):
+            return matched
+    found: dict[str, tuple[ClassicQueue, ...]] = {}
+    for routing_key in routing_keys:
+        if routing_key not in found:
+            found[routing_key] = tuple(find_queues(exchanges, first, Routable((routing_key,))))
+    return [found[routing_key] for routing_key in routing_keys]
 
 
 def alternate_of(exchanges: Mapping[str, Exchange], exchange: Exchange) -> Exchange | None:

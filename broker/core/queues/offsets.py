@@ -30,7 +30,7 @@ class OffsetHeaders:
         if not shape.lead:
             # Headers differ from message to message, so the shape says nothing about them and may stay.
             pieces = [
-                content_with_header(piece, _NAME, _FIELD + offset.to_bytes(8, signed=True))
+                content_with_header(piece, _NAME, _FIELD + offset.to_bytes(8, signed=True), shape.content_at(piece))
                 for piece, offset in zip(stretch.pieces, offsets, strict=True)
             ]
             return Stretch(shape, stretch.ids, pieces)

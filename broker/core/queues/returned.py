@@ -16,7 +16,7 @@ def with_count(shape: Shape, pieces: list[bytes], name: str, value: int) -> tupl
         return with_header_payload(shape, pieces, with_header(shape.header_payload(b""), name, value))
     # Headers differ from message to message, so the shape says nothing about them and may stay.
     field = encode_fields({name: value})
-    return shape, [content_with_header(piece, name, field) for piece in pieces]
+    return shape, [content_with_header(piece, name, field, shape.content_at(piece)) for piece in pieces]
 
 
 class ReturnedStretch(Stretch):
