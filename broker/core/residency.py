@@ -3,7 +3,7 @@
 Looked at only when some megabytes have come since the last look, so that an append costs nothing for it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -11,7 +11,9 @@ from broker.core.queues.paged import Shapes
 from storage.reading import Found
 
 if TYPE_CHECKING:
+    from broker.core.messages import Stretch
     from broker.core.queues.classic import ClassicQueue
+    from broker.core.queues.parked import Page
 
 LIMIT_OCTETS: Final = 128 << 20
 LOOK_OCTETS: Final = 4 << 20
@@ -63,8 +65,16 @@ class PagingStore(Protocol):
     def durable_message_id(self) -> int: ...
 
 
+class Holder(Protocol):
+    """Who keeps messages in memory that may leave it: a queue, a channel's unacked deliveries."""
+
+    def resident_octets(self) -> int: ...
+
+    def page_out(self, residency: "Residency", octets: int) -> int: ...
+
+
 class Residency:
-    """Counts what queues keep in memory. Without a store nothing ever leaves it.
+    """Counts what queues and channels keep in memory. Without a store nothing ever leaves it.
 
     Whoever brings messages in adds their octets to ``arrived_octets``, and calls ``relieve`` once it ``is_due``.
     ``is_logging`` says that the log keeps what it is given.
@@ -72,10 +82,12 @@ class Residency:
 
     __slots__ = (
         "_look_octets",
+        "_page",
         "_queues",
         "arrived_octets",
         "is_logging",
         "limit_octets",
+        "list_unacked",
         "on_lost",
         "shapes",
         "shelf_count",
@@ -94,6 +106,9 @@ class Residency:
         self.shapes = Shapes()
         self.on_lost: Callable[[ClassicQueue, int], None] = _pass_over
         """Is told how many messages of a queue could not be read back."""
+        self.list_unacked: Callable[[], Iterable[Holder]] = tuple
+        """Says who holds deliveries that are not acked."""
+        self._page: tuple[Page, dict[int, Stretch]] | None = None
         self._queues: WeakSet[ClassicQueue] = WeakSet()
 
     def watch(self, queue: "ClassicQueue") -> None:
@@ -103,7 +118,11 @@ class Residency:
     @property
     def resident_octets(self) -> int:
         """What can leave memory and is in it, about."""
-        return sum(queue.backlog.resident_octets for queue in self._queues)
+        return sum(holder.resident_octets() for holder in self._holders())
+
+    def _holders(self) -> Iterator[Holder]:
+        yield from self._queues
+        yield from self.list_unacked()
 
     @property
     def head_octets(self) -> int:
@@ -117,24 +136,33 @@ class Residency:
         return self.arrived_octets > self._look_octets
 
     def relieve(self) -> None:
-        """Have the largest queues page out until all are within the limit."""
+        """Have who keeps the most page out until all are within the limit."""
         self.arrived_octets = 0
+        self._page = None
         if self.store is None:
             return
-        sizes = [(queue.backlog.resident_octets, queue) for queue in self._queues if queue.backlog.resident_octets > 0]
+        sizes = [(size, holder) for holder in self._holders() if (size := holder.resident_octets()) > 0]
         surplus = sum(size for size, _ in sizes) + self._look_octets - self.limit_octets
         if surplus <= 0:
             return
         sizes.sort(key=_size, reverse=True)
-        for _, queue in sizes:
-            surplus -= queue.backlog.page_out(queue, surplus, self.head_octets)
+        for _, holder in sizes:
+            surplus -= holder.page_out(self, surplus)
             if surplus <= 0:
                 return
+
+    def messages_of(self, page: "Page") -> "dict[int, Stretch]":
+        """Return the messages of a page file by id, read at once; kept until the next look, for there are more."""
+        if self._page is None or self._page[0] is not page:
+            assert self.store is not None
+            stretches = page.read_now(self.store.pages)
+            self._page = page, {message_id: stretch for stretch in stretches for message_id in stretch.ids}
+        return self._page[1]
 
 
 def _pass_over(queue: "ClassicQueue", count: int) -> None:
     """Nobody wants to know."""
 
 
-def _size(sized: "tuple[int, ClassicQueue]") -> int:
+def _size(sized: tuple[int, Holder]) -> int:
     return sized[0]

@@ -4,13 +4,16 @@ What RabbitMQ lacks. ``state`` chooses: ready messages, unacked ones with who ho
 delayed exchange until they come to this queue. Messages that have left memory are counted, not shown.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from broker.core.exchanges.delayed import DelayedExchange
 from broker.core.messages import Stretch
 from broker.core.queues.classic import ClassicQueue
+from broker.core.queues.parked import unparked
 from broker.core.queues.stream import StreamQueue
+from broker.core.unacked import spread
 from broker.management.call import Call, whole_number
 from broker.management.content_json import describe_message
 from broker.management.describe import channel_name, iso_time
@@ -35,7 +38,7 @@ def browse_queue(call: Call) -> dict[str, Any]:
     if state not in STATES:
         raise BadRequest(f"state is one of {', '.join(STATES)}")
     if state == "unacked":
-        return _page(call, _unacked(call, queue), queue.unacked_count, state)
+        return _page(call, _unacked(call, queue), queue.unacked_count, state, partial(unparked, queue))
     if state == "delayed":
         waiting = list(_delayed_for(call, queue))
         return _page(call, iter(waiting), sum(len(stretch.pieces) for stretch, _ in waiting), state)
@@ -69,9 +72,7 @@ def _number(call: Call, name: str, default: int, most: int) -> int:
 def _unacked(call: Call, queue: ClassicQueue) -> Iterator[Shown]:
     for connection in sorted(call.broker.connections, key=lambda each: each.connected_ms):
         for channel in connection.channels.values():
-            for delivery in channel.unacked.open():
-                if delivery.queue is not queue:
-                    continue
+            for delivery in spread(each for each in channel.unacked.open() if each.queue is queue):
                 consumer = delivery.consumer
                 yield (
                     delivery.stretch,
@@ -102,18 +103,26 @@ def _delayed_for(call: Call, queue: ClassicQueue) -> Iterator[Shown]:
                     yield stretch, facts
 
 
-def _page(call: Call, shown: Iterator[Shown], total: int, state: str) -> dict[str, Any]:
+def _page(
+    call: Call,
+    shown: Iterator[Shown],
+    total: int,
+    state: str,
+    read: Callable[[Stretch], Iterable[Stretch]] = lambda stretch: (stretch,),
+) -> dict[str, Any]:
+    """Return the page asked for; ``read`` gets back from disk what is not in memory."""
     offset, limit = _number(call, "offset", 0, 1 << 62), _number(call, "limit", LIMIT, LIMIT_MAX)
     encoding, truncate = call.query.get("encoding", "auto"), _number(call, "truncate", TRUNCATE, 1 << 31)
     position = 0
     items: list[dict[str, Any]] = []
     for stretch, facts in shown:
-        count = len(stretch.pieces)
-        if position + count > offset:
-            for place in range(max(0, offset - position), count):
-                if len(items) >= limit:
-                    break
-                items.append(_item(call, stretch, place, position + place, facts, encoding, truncate))
+        count, start = len(stretch.ids), max(0, offset - position)
+        for part in read(stretch.part(start, min(count, start + limit - len(items)))) if start < count else ():
+            first = stretch.ids.index(part.ids.start)
+            for place in range(len(part.pieces)):
+                items.append(
+                    _item(call, part, place, position + first + place, first + place, facts, encoding, truncate)
+                )
         position += count
         if len(items) >= limit:
             break
@@ -121,11 +130,18 @@ def _page(call: Call, shown: Iterator[Shown], total: int, state: str) -> dict[st
 
 
 def _item(
-    call: Call, stretch: Stretch, place: int, position: int, facts: dict[str, Any], encoding: str, truncate: int
+    call: Call,
+    stretch: Stretch,
+    place: int,
+    position: int,
+    tags_on: int,
+    facts: dict[str, Any],
+    encoding: str,
+    truncate: int,
 ) -> dict[str, Any]:
     told = dict(facts)
     if "holder" in told:
-        told["holder"] = {**told["holder"], "delivery_tag": told["holder"]["delivery_tag"] + place}
+        told["holder"] = {**told["holder"], "delivery_tag": told["holder"]["delivery_tag"] + tags_on}
     if stretch.deadline_ms is not None:
         told["expires_in_ms"] = stretch.deadline_ms - call.broker.clock.monotonic_ms()
     message = describe_message(stretch, place, encoding, truncate)

@@ -168,7 +168,7 @@ class Metrics:
         for connection in self._broker.connections:
             for channel in connection.channels.values():
                 for delivery in channel.unacked.open():
-                    unacked[delivery.queue.arguments.get("x-queue-type") or "classic"] += len(delivery.stretch.pieces)
+                    unacked[delivery.queue.arguments.get("x-queue-type") or "classic"] += delivery.count
         for name, values in {
             "acknowledged": {kind: each.acked(unacked[kind]) for kind, each in counts.items()},
             "delivered": {kind: each.deliver_get for kind, each in counts.items()},

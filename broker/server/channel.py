@@ -23,10 +23,9 @@ from broker.core.publish.enqueue import Route
 from broker.core.publish.routable import LooksAt
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.reply import ReplyQueue
-from broker.core.unacked import Delivery, Unacked
+from broker.core.unacked import Delivery, Unacked, spread
 from broker.server.counters import Tally
 from broker.server.firehose import origin_of
-from broker.server.keyed import publish_keyed
 from broker.server.transaction import Transaction
 from protocol import delivery
 from protocol.content import PublishMethod, Shape
@@ -114,18 +113,15 @@ class Channel:
         tally = self._routes.get(publish)
         vhost = self.connection.vhost
         if tally is None or tally.route.topology_version != vhost.topology_version:
-            if run.routing_keys is not None:
-                publish_keyed(self, run, run.routing_keys)
-                return
             exchange = self._exchange_to_publish(publish)
             if vhost.looks_at(exchange) is not LooksAt.KEY or self.broker.firehose.is_on(vhost):
                 self._publish_by_headers(run)
                 return
             queues = vhost.route(exchange, publish.routing_key, None)
             route = self.broker.enqueuer.route_to(queues, vhost.topology_version)
-            tally = self._cache(publish, self.tally(publish, exchange, route))
+            tally = self._cache(publish, self._tally(publish, exchange, route))
         tally.count += len(pieces)
-        self.enqueue(publish, tally.route, shape, pieces)
+        self._enqueue(publish, tally.route, shape, pieces)
 
     def _publish_by_headers(self, run: PublishRun) -> None:
         """Publish messages whose headers matter: each by itself, unless the run has one header and goes one way.
@@ -150,28 +146,20 @@ class Channel:
                 addressed.put_blind_copies_back()
             if firehose.is_on(vhost):
                 firehose.published(origin_of(self), addressed.shape, addressed.pieces, addressed.routing_keys, queues)
-            self.tally(publish, exchange, route).count += len(addressed.pieces)
-            self.enqueue(publish, route, addressed.shape, addressed.pieces)
+            self._tally(publish, exchange, route).count += len(addressed.pieces)
+            self._enqueue(publish, route, addressed.shape, addressed.pieces)
 
     def _exchange_to_publish(self, publish: PublishMethod) -> Exchange:
-        """As ``writable_exchange``; also raises AccessRefused (403) for the routing key."""
-        exchange = self.writable_exchange(publish)
-        self.connection.access.check_topics("write", exchange, (publish.routing_key,))
-        return exchange
-
-    def writable_exchange(self, publish: PublishMethod) -> Exchange:
-        """Return the exchange that a publish goes to, whatever its routing key.
-
-        Raises NotImplementedFault (540) for immediate, AccessRefused (403), NotFound (404). Ref: basic.publish.
-        """
+        """Raises NotImplementedFault (540) for immediate, AccessRefused (403), NotFound (404)."""
         if publish.immediate:
             raise NotImplementedFault("immediate=true")
         connection = self.connection
         connection.access.check("write", "exchange", publish.exchange)
-        return connection.vhost.exchange_to_publish(publish.exchange)
+        exchange = connection.vhost.exchange_to_publish(publish.exchange)
+        connection.access.check_topics("write", exchange, (publish.routing_key,))
+        return exchange
 
-    def tally(self, publish: PublishMethod, exchange: Exchange, route: Route) -> Tally:
-        """Return where what is published this way is counted."""
+    def _tally(self, publish: PublishMethod, exchange: Exchange, route: Route) -> Tally:
         key = route, exchange, publish.mandatory
         tally = self._tallies.get(key)
         if tally is None:
@@ -193,8 +181,7 @@ class Channel:
         """What was published since it was counted last, by route."""
         return self._tallies.values()
 
-    def enqueue(self, publish: PublishMethod, route: Route, shape: Shape, pieces: list[bytes]) -> None:
-        """Append the messages to the route's queues, now or at the commit, and answer for them if that was asked."""
+    def _enqueue(self, publish: PublishMethod, route: Route, shape: Shape, pieces: list[bytes]) -> None:
         if self.transaction is not None:
             self.transaction.publish(publish, route, shape, pieces)
             return
@@ -208,12 +195,6 @@ class Channel:
         is_logged = self.enqueue_now(publish, route, shape, pieces)
         if self.is_confirming:
             self._published_count += len(pieces)
-            self._expect_confirm(is_logged)
-
-    def answer_for(self, count: int, is_logged: bool) -> None:
-        """Confirm that many more messages, if that was asked, once they are safe."""
-        if self.is_confirming:
-            self._published_count += count
             self._expect_confirm(is_logged)
 
     def enqueue_now(self, publish: PublishMethod, route: Route, shape: Shape, pieces: list[bytes]) -> bool:
@@ -429,7 +410,7 @@ class Channel:
 
     def limit_prefetch(self, count: int) -> None:
         """Let the channel's consumers together hold ``count`` unacked messages, 0 for any. RabbitMQ: Prefetch."""
-        held = sum(len(item.stretch.pieces) for item in self.unacked.consumed())
+        held = sum(item.count for item in self.unacked.consumed())
         self.global_prefetch = count
         self.shared_credit = max(0, count - held) if count else UNLIMITED
         self._wake_consumers()
@@ -461,19 +442,23 @@ class Channel:
 
     def _take(self, ack: Ack) -> tuple[list[Delivery], int | None]:
         """Take the tags that ``ack`` names out of the open ones; also return the first that was not open."""
+        unacked, unknown = self.unacked, None
+        has_parked = unacked.has_parked
         if not ack.multiple:
-            return self.unacked.take(ack.first_tag, ack.count)
-        if ack.first_tag == 0:
-            return self.unacked.take_all(), None
-        if not self.unacked.has(ack.first_tag):
+            taken, unknown = unacked.take(ack.first_tag, ack.count)
+        elif ack.first_tag == 0:
+            taken = unacked.take_all()
+        elif unacked.has(ack.first_tag):
+            taken = unacked.take_up_to(ack.first_tag)
+        else:
             return [], ack.first_tag
-        return self.unacked.take_up_to(ack.first_tag), None
+        return list(spread(taken)) if has_parked else taken, unknown
 
     def discard(self, deliveries: list[Delivery]) -> None:
         """Let messages die that were rejected for good."""
         for item in deliveries:
             item.queue.reject(item.stretch)
-            self.broker.counters.gave_back(item.queue, self, len(item.stretch.pieces))
+            self.broker.counters.gave_back(item.queue, self, item.count)
         self._return_credit(deliveries)
 
     def settle(self, deliveries: list[Delivery]) -> None:
@@ -486,16 +471,22 @@ class Channel:
         """Put messages back to where they were in their queues."""
         for item in deliveries:
             item.queue.requeue(item.stretch)
-            self.broker.counters.gave_back(item.queue, self, len(item.stretch.pieces))
+            self.broker.counters.gave_back(item.queue, self, item.count)
+            self._relieve()
         self._return_credit(deliveries)
+
+    def _relieve(self) -> None:
+        """Let messages leave memory again where many came back to it; on the way, for they may be more than fit."""
+        if self.broker.residency.is_due:
+            self.broker.residency.relieve()
 
     def _return_credit(self, deliveries: list[Delivery]) -> None:
         for item in deliveries:
             consumer = item.consumer
             if consumer is not None:
                 if self.global_prefetch:
-                    self.shared_credit += len(item.stretch.pieces)
-                consumer.settled(len(item.stretch.pieces))
+                    self.shared_credit += item.count
+                consumer.settled(item.count)
         if self.global_prefetch and self.shared_credit > 0:
             self._wake_consumers()
 
@@ -568,9 +559,10 @@ class Channel:
         # A queue that goes with its last consumer goes before its messages return: they do not die by its limits.
         for consumer in consumers:
             self._leave(consumer)
-        for item in self.unacked.take_all():
+        for item in spread(self.unacked.take_all()):
             item.queue.requeue(item.stretch)
-            counters.gave_back(item.queue, self, len(item.stretch.pieces))
+            counters.gave_back(item.queue, self, item.count)
+            self._relieve()
         self._confirms.clear()
         self._routes.clear()
         self._tallies.clear()

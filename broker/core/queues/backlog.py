@@ -9,7 +9,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from broker.core.messages import Stretch
+from broker.core.queues.came_back import ReturnShelf
 from broker.core.queues.paged import Shelf
+from broker.core.queues.parked import ParkedStretch
 
 if TYPE_CHECKING:
     from broker.core.queues.classic import ClassicQueue
@@ -23,18 +25,20 @@ class Backlog:
     """Ready messages by id.
 
     What was never delivered stands in ``_ready``; what came back stands in ``_returned``, by id. Messages leave from
-    the lowest id on, so all that came back is older than all that never left.
+    the lowest id on, so all that came back is older than all that never left. What came back and is too much for
+    memory stands in ``_back``, between the two.
 
     What is too much for memory stands in ``_shelf``, between ``_ready`` and ``_tail``; the head may then have to be
     fetched first, which ``is_at_hand`` tells. Where there is no shelf, ``_tail`` is ``_ready``.
     """
 
-    __slots__ = ("_ready", "_ready_at", "_returned", "_shelf", "_tail", "resident_octets")
+    __slots__ = ("_back", "_ready", "_ready_at", "_returned", "_shelf", "_tail", "resident_octets")
 
     def __init__(self) -> None:
         self._ready: deque[Stretch] = deque()
         self._ready_at = 0
-        self._returned: list[Stretch] = []
+        self._returned: deque[Stretch] = deque()
+        self._back: ReturnShelf | None = None
         self._tail = self._ready
         self._shelf: Shelf | None = None
         self.resident_octets = 0
@@ -43,12 +47,12 @@ class Backlog:
     @property
     def is_empty(self) -> bool:
         """Whether no message is left."""
-        return not self._ready and not self._returned and self._shelf is None
+        return not self._ready and not self._returned and self._shelf is None and self._back is None
 
     @property
     def is_at_hand(self) -> bool:
         """Whether the next message is in memory; if not, and there is one, it is being fetched."""
-        return bool(self._ready or self._returned)
+        return bool(self._returned or (self._ready and self._back is None))
 
     def append(self, stretch: Stretch) -> None:
         """Add messages with higher ids than all before."""
@@ -58,11 +62,27 @@ class Backlog:
     def put_back(self, stretch: Stretch) -> None:
         """Add messages that left and came back, in their places."""
         for part in stretch.returned():
-            if not self._returned or part.ids.start > self._returned[-1].ids.start:
+            self.resident_octets += part.resident_octets()
+            if self._back is not None and not self._back.goes_before(part):
+                self._back.put(part)
+            elif not self._returned or part.ids.start > self._returned[-1].ids.start:
                 self._returned.append(part)
             else:
                 place = bisect_left(self._returned, part.ids.start, key=_first_id)
                 self._returned.insert(place, part)
+
+    def put_back_parked(self, queue: "ClassicQueue", stretch: ParkedStretch) -> None:
+        """As ``put_back``, for messages that are not in memory."""
+        if self._back is None:
+            self._back = ReturnShelf(queue, self)
+        for part in stretch.returned():
+            behind: list[Stretch] = []
+            while self._returned and self._returned[-1].ids.start > part.ids.start:
+                behind.append(self._returned.pop())
+            self._back.put_first(behind[::-1])
+            self._back.put(part)
+        if not self._returned:
+            self._back.fetch()
 
     def head(self) -> Stretch:
         """Return the stretch that the next message is of; some of its first messages may have left."""
@@ -77,12 +97,7 @@ class Backlog:
     def take(self, limit: int) -> Stretch:
         """Take at most ``limit`` messages of the first stretch."""
         if self._returned:
-            stretch = self._returned[0]
-            if len(stretch.pieces) <= limit:
-                del self._returned[0]
-                return stretch
-            self._returned[0] = stretch.part(limit, len(stretch.pieces))
-            return stretch.part(0, limit)
+            return self._take_returned(limit)
         stretch, at = self._ready[0], self._ready_at
         if len(stretch.pieces) - at <= limit:
             self._ready.popleft()
@@ -96,6 +111,18 @@ class Backlog:
         self._ready_at = at + limit
         return stretch.part(at, at + limit)
 
+    def _take_returned(self, limit: int) -> Stretch:
+        stretch = self._returned[0]
+        self.resident_octets -= stretch.resident_octets()
+        if len(stretch.pieces) > limit:
+            rest = self._returned[0] = stretch.part(limit, len(stretch.pieces))
+            self.resident_octets += rest.resident_octets()
+            return stretch.part(0, limit)
+        self._returned.popleft()
+        if self._back is not None and not self._returned:
+            self._back.fetch()
+        return stretch
+
     def stretches(self) -> list[Stretch]:
         """Return all messages that are in memory."""
         ready = list(self._ready)
@@ -103,15 +130,17 @@ class Backlog:
             ready[0] = ready[0].part(self._ready_at, len(ready[0].pieces))
         if self._tail is not self._ready:
             ready += self._tail
-        return self._returned + ready
+        return [*self._returned, *([] if self._back is None else self._back.stretches()), *ready]
 
     def paged_ids(self) -> list[range]:
         """Return the ids of messages that are in the log, and not in memory."""
-        return [] if self._shelf is None else list(self._shelf.logged_ids())
+        back = [] if self._back is None else list(self._back.logged_ids())
+        return back if self._shelf is None else back + list(self._shelf.logged_ids())
 
     def body_octets(self) -> int:
         """Return the size of all bodies; may have to read them."""
         octets = sum(stretch.body_octets() for stretch in self.stretches())
+        octets += 0 if self._back is None else self._back.parked_body_octets()
         return octets if self._shelf is None else octets + self._shelf.count_body_octets()
 
     def clear(self) -> None:
@@ -119,6 +148,9 @@ class Backlog:
         if self._shelf is not None:
             self._shelf.clear()
             self._shelf = None
+        if self._back is not None:
+            self._back.clear()
+            self._back = None
         self._ready.clear()
         self._tail = self._ready
         self._returned.clear()
@@ -134,6 +166,12 @@ class Backlog:
         """
         if self._shelf is None and self.resident_octets <= head_octets:
             return 0
+        paged_octets = self._page_out_tail(queue, octets, head_octets)
+        if paged_octets < octets and (self._returned or self._back is not None):
+            paged_octets += self._page_out_returned(queue, octets - paged_octets, head_octets)
+        return paged_octets
+
+    def _page_out_tail(self, queue: "ClassicQueue", octets: int, head_octets: int) -> int:
         residency, is_logged = queue.context.residency, queue.is_logged
         assert residency.store is not None
         durable_id = residency.store.durable_message_id
@@ -156,6 +194,25 @@ class Backlog:
             self._drop_shelf()
         return paged_octets
 
+    def _page_out_returned(self, queue: "ClassicQueue", octets: int, head_octets: int) -> int:
+        """Let what came back leave memory, but for a head of ``head_octets``."""
+        kept: deque[Stretch] = deque()
+        kept_octets = 0
+        while self._returned and kept_octets < head_octets:
+            stretch = self._returned.popleft()
+            kept_octets += stretch.resident_octets()
+            kept.append(stretch)
+        behind, self._returned = self._returned, kept
+        if self._back is None:
+            if not behind:
+                return 0
+            self._back = self._new_back(queue)
+        self._back.put_first(list(behind))
+        return self._back.page_out(octets)
+
+    def _new_back(self, queue: "ClassicQueue") -> ReturnShelf:
+        return ReturnShelf(queue, self)
+
     def restore_logged(self, queue: "ClassicQueue", ids: range, redelivered: bool) -> None:
         """Add messages that the log has, with higher ids than all before. For the start; ``fetch`` follows the last."""
         shelf = self._shelf
@@ -168,11 +225,15 @@ class Backlog:
 
     def fetch(self) -> None:
         """Have the head read back, if it is not in memory."""
+        if self._back is not None and not self._returned:
+            self._back.fetch()
         if self._shelf is not None:
             self._shelf.fetch()
 
     def fetch_now(self) -> None:
         """Read the head back at once, if it is not in memory. All may be lost, and the queue empty then."""
+        if self._back is not None:
+            self._back.fetch_now()
         if self._shelf is not None:
             self._shelf.fetch_now()
 
@@ -182,6 +243,12 @@ class Backlog:
         self.resident_octets += octets
         if self._shelf is not None and not self._shelf.sections:
             self._drop_shelf()
+
+    def take_returned(self, stretches: list[Stretch], *, is_all: bool) -> None:
+        """What came back is in memory again, behind what is so; ``is_all`` if nothing else is left. For the shelf."""
+        self._returned.extend(stretches)
+        if is_all:
+            self._back = None
 
     def _new_shelf(self, queue: "ClassicQueue", head_octets: int) -> Shelf:
         """Make one behind a head of ``head_octets``."""

@@ -7,7 +7,7 @@ RabbitMQ: Classic Queues; spec: AMQP 0-9-1, 3.1.4.
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 from broker.core.consumer_arguments import check_consumer_arguments
 from broker.core.consumers import UNLIMITED, Consumer
@@ -17,8 +17,10 @@ from broker.core.queues.backlog import Backlog
 from broker.core.queues.context import QueueContext
 from broker.core.queues.enforcement import Enforcement
 from broker.core.queues.line import ConsumerLine
+from broker.core.queues.parked import ParkedStretch, unparked
 from broker.core.queues.priority import PriorityBacklog
 from broker.core.queues.rules import NO_RULES, QueueRules, rules_of
+from broker.core.residency import Residency
 from protocol.errors import AccessRefused, PreconditionFailed
 
 DRAIN_LIMIT = 16384
@@ -202,8 +204,14 @@ class ClassicQueue:
         """Whether the log is told about these messages of its."""
         return self.log is not None and (self.keeps_transient or stretch.shape.facts.persistent)
 
+    gives_back: ClassVar[bool] = True
+    """Whether deliveries that were not acked come back, so that their bodies are kept."""
+
     def requeue(self, stretch: Stretch) -> None:
         """Put deliveries back to where they were, marked redelivered."""
+        if type(stretch) is ParkedStretch:
+            self._requeue_parked(stretch)
+            return
         self.unacked_count -= len(stretch.pieces)
         if self.is_deleted:
             return
@@ -215,17 +223,46 @@ class ClassicQueue:
             self.enforcement.limit()
         self.touch()
 
+    def _requeue_parked(self, stretch: ParkedStretch) -> None:
+        """As ``requeue``, for messages that are not in memory; where it matters what they are, they are read."""
+        if self.is_deleted:
+            self.unacked_count -= len(stretch.ids)
+        elif type(self.backlog) is Backlog and type(self) is ClassicQueue and self.enforcement is None:
+            self.unacked_count -= len(stretch.ids)
+            self.message_count += len(stretch.ids)
+            self.backlog.put_back_parked(self, stretch)
+            self.touch()
+        else:
+            left = len(stretch.ids)
+            for part in unparked(self, stretch):
+                left -= len(part.pieces)
+                self.requeue(part)
+            self.unacked_count -= left
+            if left:
+                self.context.residency.on_lost(self, left)
+
     def settle(self, stretch: Stretch) -> None:
         """Forget deliveries that were acked, or died."""
-        self.unacked_count -= len(stretch.pieces)
+        self.unacked_count -= len(stretch.ids)
         if self.log is not None and stretch.shape.facts.persistent and not self.is_deleted:
             self.log.settle(self.id, stretch.ids)
 
     def reject(self, stretch: Stretch) -> None:
         """Let deliveries die that a consumer rejected for good."""
         if self.enforcement is not None and not self.is_deleted:
-            self.enforcement.reject(stretch)
+            for part in unparked(self, stretch) if self.rules.dead_letter_exchange is not None else ():
+                self.enforcement.reject(part)
         self.settle(stretch)
+
+    # What leaves memory
+
+    def resident_octets(self) -> int:
+        """Return about how much its messages take that can leave memory."""
+        return self.backlog.resident_octets
+
+    def page_out(self, residency: Residency, octets: int) -> int:
+        """Let about ``octets`` leave memory; return how many did."""
+        return self.backlog.page_out(self, octets, residency.head_octets)
 
     # Out
 

@@ -5,7 +5,6 @@ files. It comes back ahead of the consumers; the queue is touched when it is the
 """
 
 import marshal
-from array import array
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from broker.core.messages import Stretch, decode_envelope
 from broker.core.queues.returned import ReturnedStretch
+from broker.core.spans import Spans
 from protocol.content import Shape
 from protocol.errors import FrameError
 from storage.reading import Found
@@ -31,49 +31,14 @@ PAGE_OCTETS: Final = 2 << 20
 SHAPES_MAX: Final = 1024
 
 
-class LogSection:
-    """Messages that are in the log: ranges of ids, neighbours merged, all delivered before or none."""
+class LogSection(Spans):
+    """Messages that are in the log: all delivered before or none."""
 
-    __slots__ = ("_counts", "_first", "_firsts", "message_count", "redelivered")
+    __slots__ = ("redelivered",)
 
     def __init__(self, redelivered: bool) -> None:
+        super().__init__()
         self.redelivered = redelivered
-        self.message_count = 0
-        self._firsts = array("Q")
-        self._counts = array("Q")
-        self._first = 0
-
-    def append(self, ids: range) -> None:
-        """Add ``ids``, step 1, behind all others."""
-        self.message_count += len(ids)
-        firsts, counts = self._firsts, self._counts
-        if firsts and firsts[-1] + counts[-1] == ids.start:
-            counts[-1] += len(ids)
-        else:
-            firsts.append(ids.start)
-            counts.append(len(ids))
-
-    def spans(self, limit: int | None = None) -> list[range]:
-        """Return its ranges, the first ``limit`` of them."""
-        first = self._first
-        stop = len(self._firsts) if limit is None else first + limit
-        columns = zip(self._firsts[first:stop], self._counts[first:stop], strict=True)
-        return [range(start, start + count) for start, count in columns]
-
-    def drop(self, count: int) -> None:
-        """Forget the first ``count`` messages."""
-        self.message_count -= count
-        while count:
-            here = self._counts[self._first]
-            if here > count:
-                self._firsts[self._first] += count
-                self._counts[self._first] -= count
-                break
-            count -= here
-            self._first += 1
-        if self._first > FETCH_SPANS and 2 * self._first > len(self._firsts):
-            del self._firsts[: self._first], self._counts[: self._first]
-            self._first = 0
 
 
 class PageSection:
@@ -310,7 +275,7 @@ class Shelf:
         self._awaited = awaited = object()
         if isinstance(section, LogSection):
             self._store.reading.read(
-                section.spans(FETCH_SPANS),
+                section.ranges(FETCH_SPANS),
                 min(FETCH_OCTETS, self._residency.head_octets),
                 partial(load, self._residency.shapes, self._merges_times()),
                 partial(self._log_read, awaited, section),
@@ -330,7 +295,7 @@ class Shelf:
             self._awaited = None
             if isinstance(section, LogSection):
                 found = self._store.reading.read_now(
-                    section.spans(FETCH_SPANS), min(FETCH_OCTETS, self._residency.head_octets)
+                    section.ranges(FETCH_SPANS), min(FETCH_OCTETS, self._residency.head_octets)
                 )
                 self._take_loaded(section, *load(self._residency.shapes, self._merges_times(), found))
             elif section.number is None:
@@ -409,7 +374,7 @@ class Shelf:
     def logged_ids(self) -> Iterator[range]:
         """Yield the ids of those that are in the log."""
         for section in self.sections:
-            yield from section.spans() if isinstance(section, LogSection) else section.logged
+            yield from section.ranges() if isinstance(section, LogSection) else section.logged
 
     def count_body_octets(self) -> int:
         """Return the size of all bodies; where nobody has counted, all are read for it, which takes its time."""
@@ -426,7 +391,7 @@ class Shelf:
                 else:
                     yield from decode_page(section.shapes, pages.read_now(section.number))
                 continue
-            spans = section.spans()
+            spans = section.ranges()
             while spans:
                 found = reading.read_now(spans, FETCH_OCTETS)
                 for shape, _, ids, pieces in load(self._residency.shapes, True, found)[1]:

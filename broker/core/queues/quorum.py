@@ -13,7 +13,9 @@ from broker.core.consumers import Consumer
 from broker.core.messages import Stretch
 from broker.core.names import queue_text
 from broker.core.queues.backlog import Backlog
+from broker.core.queues.came_back import ReturnShelf
 from broker.core.queues.classic import ClassicQueue
+from broker.core.queues.parked import ParkedStretch
 from broker.core.queues.returned import ReturnedStretch
 from broker.core.queues.rules import QueueRules
 from protocol.errors import NotImplementedFault, ResourceLocked
@@ -34,13 +36,20 @@ class QuorumBacklog(Backlog):
     def put_back(self, stretch: Stretch) -> None:
         """Add messages that left and came back, already marked so."""
         if self.returns_first:
-            self._returned.append(stretch)
+            self.put_first(stretch)
         else:
             self.append(stretch)
 
     def put_first(self, stretch: Stretch) -> None:
         """Add messages that came back before the start, behind others of that kind and before all that did not."""
-        self._returned.append(stretch)
+        self.resident_octets += stretch.resident_octets()
+        if self._back is None:
+            self._returned.append(stretch)
+        else:
+            self._back.put(stretch)
+
+    def _new_back(self, queue: ClassicQueue) -> ReturnShelf:
+        return ReturnShelf(queue, self, is_by_id=False)
 
 
 class QuorumQueue(ClassicQueue):
@@ -96,8 +105,8 @@ class QuorumQueue(ClassicQueue):
 
     def requeue(self, stretch: Stretch) -> None:
         """Take deliveries back, counted; those that came back too often die."""
-        if self.is_deleted:
-            self.unacked_count -= len(stretch.pieces)
+        if self.is_deleted or type(stretch) is ParkedStretch:
+            super().requeue(stretch)
             return
         origin = stretch.as_published()
         return_count = (stretch.return_count if isinstance(stretch, ReturnedStretch) else 0) + 1
@@ -113,7 +122,7 @@ class QuorumQueue(ClassicQueue):
 
     def settle(self, stretch: Stretch) -> None:
         """Forget deliveries that were acked, or died; transient ones are in the log as well."""
-        self.unacked_count -= len(stretch.pieces)
+        self.unacked_count -= len(stretch.ids)
         if self.log is not None and not self.is_deleted:
             self.log.settle(self.id, stretch.ids)
 

@@ -79,6 +79,8 @@ class StreamQueue(ClassicQueue):
         seconds = seconds_of(rules.max_age) if rules.max_age is not None else None
         self._max_age_ms = None if seconds is None else seconds * 1000
 
+    gives_back = False
+
     @property
     def keeps_transient(self) -> bool:
         """Whether it keeps messages that were not published as persistent, too: yes."""
@@ -200,7 +202,7 @@ class StreamQueue(ClassicQueue):
 
     def settle(self, stretch: Stretch) -> None:
         """Forget deliveries; their messages stay."""
-        self.unacked_count -= len(stretch.pieces)
+        self.unacked_count -= len(stretch.ids)
 
     def requeue(self, stretch: Stretch) -> None:
         """Forget deliveries; as in RabbitMQ 4, a consumer that refuses a message goes on behind it."""

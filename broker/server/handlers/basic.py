@@ -10,6 +10,7 @@ from pamqp import commands
 
 from broker.core.consumers import Consumer
 from broker.core.publish.addressed import REPLY_TO
+from broker.core.unacked import spread
 from broker.server.channel import Channel
 from broker.server.handlers.queue import queue_to_read
 from protocol.delivery import DeliveryWriter
@@ -108,7 +109,7 @@ def basic_recover_async(channel: Channel, method: commands.Basic.RecoverAsync) -
 def _recover(channel: Channel, requeue: bool) -> None:
     if not requeue:
         raise NotImplementedFault("requeue=false")
-    channel.requeue(channel.unacked.take_all())
+    channel.requeue(list(spread(channel.unacked.take_all())))
 
 
 HANDLERS: Final[dict[type, Callable[[Channel, Any], None]]] = {
