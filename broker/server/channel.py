@@ -26,6 +26,7 @@ from broker.core.queues.reply import ReplyQueue
 from broker.core.unacked import Delivery, Unacked, spread
 from broker.server.counters import Tally
 from broker.server.firehose import origin_of
+from broker.server.keyed import publish_keyed
 from broker.server.transaction import Transaction
 from protocol import delivery
 from protocol.content import PublishMethod, Shape
@@ -113,15 +114,18 @@ class Channel:
         tally = self._routes.get(publish)
         vhost = self.connection.vhost
         if tally is None or tally.route.topology_version != vhost.topology_version:
+            if run.routing_keys is not None:
+                publish_keyed(self, run, run.routing_keys)
+                return
             exchange = self._exchange_to_publish(publish)
             if vhost.looks_at(exchange) is not LooksAt.KEY or self.broker.firehose.is_on(vhost):
                 self._publish_by_headers(run)
                 return
             queues = vhost.route(exchange, publish.routing_key, None)
             route = self.broker.enqueuer.route_to(queues, vhost.topology_version)
-            tally = self._cache(publish, self._tally(publish, exchange, route))
+            tally = self._cache(publish, self.tally(publish, exchange, route))
         tally.count += len(pieces)
-        self._enqueue(publish, tally.route, shape, pieces)
+        self.enqueue(publish, tally.route, shape, pieces)
 
     def _publish_by_headers(self, run: PublishRun) -> None:
         """Publish messages whose headers matter: each by itself, unless the run has one header and goes one way.
@@ -146,20 +150,28 @@ class Channel:
                 addressed.put_blind_copies_back()
             if firehose.is_on(vhost):
                 firehose.published(origin_of(self), addressed.shape, addressed.pieces, addressed.routing_keys, queues)
-            self._tally(publish, exchange, route).count += len(addressed.pieces)
-            self._enqueue(publish, route, addressed.shape, addressed.pieces)
+            self.tally(publish, exchange, route).count += len(addressed.pieces)
+            self.enqueue(publish, route, addressed.shape, addressed.pieces)
 
     def _exchange_to_publish(self, publish: PublishMethod) -> Exchange:
-        """Raises NotImplementedFault (540) for immediate, AccessRefused (403), NotFound (404)."""
+        """As ``writable_exchange``; also raises AccessRefused (403) for the routing key."""
+        exchange = self.writable_exchange(publish)
+        self.connection.access.check_topics("write", exchange, (publish.routing_key,))
+        return exchange
+
+    def writable_exchange(self, publish: PublishMethod) -> Exchange:
+        """Return the exchange that a publish goes to, whatever its routing key.
+
+        Raises NotImplementedFault (540) for immediate, AccessRefused (403), NotFound (404). Ref: basic.publish.
+        """
         if publish.immediate:
             raise NotImplementedFault("immediate=true")
         connection = self.connection
         connection.access.check("write", "exchange", publish.exchange)
-        exchange = connection.vhost.exchange_to_publish(publish.exchange)
-        connection.access.check_topics("write", exchange, (publish.routing_key,))
-        return exchange
+        return connection.vhost.exchange_to_publish(publish.exchange)
 
-    def _tally(self, publish: PublishMethod, exchange: Exchange, route: Route) -> Tally:
+    def tally(self, publish: PublishMethod, exchange: Exchange, route: Route) -> Tally:
+        """Return where what is published this way is counted."""
         key = route, exchange, publish.mandatory
         tally = self._tallies.get(key)
         if tally is None:
@@ -181,7 +193,8 @@ class Channel:
         """What was published since it was counted last, by route."""
         return self._tallies.values()
 
-    def _enqueue(self, publish: PublishMethod, route: Route, shape: Shape, pieces: list[bytes]) -> None:
+    def enqueue(self, publish: PublishMethod, route: Route, shape: Shape, pieces: list[bytes]) -> None:
+        """Append the messages to the route's queues, now or at the commit, and answer for them if that was asked."""
         if self.transaction is not None:
             self.transaction.publish(publish, route, shape, pieces)
             return
@@ -195,6 +208,12 @@ class Channel:
         is_logged = self.enqueue_now(publish, route, shape, pieces)
         if self.is_confirming:
             self._published_count += len(pieces)
+            self._expect_confirm(is_logged)
+
+    def answer_for(self, count: int, is_logged: bool) -> None:
+        """Confirm that many more messages, if that was asked, once they are safe."""
+        if self.is_confirming:
+            self._published_count += count
             self._expect_confirm(is_logged)
 
     def enqueue_now(self, publish: PublishMethod, route: Route, shape: Shape, pieces: list[bytes]) -> bool:
