@@ -113,12 +113,20 @@ def _attempts(protocol: str, succeeded: int, failed: int) -> dict[str, Any]:
 
 
 def list_attempts_by_source(call: Call) -> list[dict[str, Any]]:
-    return []
+    return [
+        {"remote_address": source, "username": user, **_attempts(protocol, counts.succeeded, counts.failed)}
+        for (source, user, protocol), counts in call.broker.admission.sources.items()
+    ]
 
 
 def forget_attempts(call: Call) -> Empty:
     for counts in (call.node.http_logins, call.broker.admission.logins):
         counts.succeeded = counts.failed = 0
+    return forget_attempts_by_source(call)
+
+
+def forget_attempts_by_source(call: Call) -> Empty:
+    call.broker.admission.sources.clear()
     return NO_CONTENT
 
 
@@ -143,5 +151,12 @@ ROWS: Final = (
     Row("GET", "/api/auth/attempts/{node}", list_attempts, "Logins, by protocol", "monitoring"),
     Row("GET", "/api/auth/attempts/{node}/source", list_attempts_by_source, "Logins, by address", "monitoring"),
     Row("DELETE", "/api/auth/attempts/{node}", forget_attempts, "Count logins from 0 on", "administrator"),
+    Row(
+        "DELETE",
+        "/api/auth/attempts/{node}/source",
+        forget_attempts_by_source,
+        "Count logins by address from 0 on",
+        "administrator",
+    ),
     Row("GET", "/api/auth/hash_password/{password}", hash_one, "A password as definitions hold it", "administrator"),
 )

@@ -219,16 +219,25 @@ class Life:
         self._stopping.set()
 
     def reload(self, number: signal.Signals) -> None:
-        """Read what can be renewed while running: certificates. What is wrong with them is logged, and they stay."""
-        if self.certificates is None:
+        """Read what can be renewed while running: certificates and the keys of tokens.
+
+        What is wrong with them is logged, and the old ones stay.
+        """
+        tokens = self._node.admission.tokens if self._node is not None else None
+        if self.certificates is None and tokens is None:
             log.info("there is nothing to read again", signal=number.name)
-            return
-        try:
-            self.certificates.reload()
-        except TlsError as error:
-            log.error("certificates were not renewed", error=str(error))
-        else:
-            log.info("certificates are renewed")
+        if self.certificates is not None:
+            try:
+                self.certificates.reload()
+            except TlsError as error:
+                log.error("certificates were not renewed", error=str(error))
+            else:
+                log.info("certificates are renewed")
+        if tokens is not None:
+            try:
+                tokens.keys.reload(lambda: log.info("signing keys are renewed"))
+            except OAuth2Error as error:
+                log.error("signing keys were not renewed", error=str(error))
 
     def disk_failed(self, error: StorageError) -> None:
         """Stop because nothing can be kept any more; only a restart finds out what is really on the disk."""

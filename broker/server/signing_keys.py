@@ -59,11 +59,16 @@ class SigningKeys:
         self._waiting: list[Callable[[], object]] = []
         self._is_fetching = False
 
-    def reload(self) -> None:
-        """Read the files again, and have the key set fetched. Raises OAuth2Error, and then the old keys stay."""
+    def reload(self, then: Callable[[], object]) -> None:
+        """Read the files again, have the key set fetched, then call ``then``.
+
+        Raises OAuth2Error, and then the old keys stay.
+        """
         self._from_files = keys_of_files(self._settings)
         if self._url:
-            self.fetch(_nothing)
+            self.fetch(then)
+        else:
+            then()
 
     def key(self, kid: str | None) -> VerifyingKey:
         """Return a token's key. Raises TokenRefused where there is none, KeysWanted where a fetch may bring it."""
