@@ -288,7 +288,9 @@ class Ledger:
 
     def _is_known(self, account: Account, entry: Entry) -> bool | None:
         """Whether it has been in its queue; None where nobody can know."""
-        if entry.delivery_count or entry.drained_count or entry.dead_in:
+        if entry.drained_count or entry.is_seen_safely or entry.seen_life == self.life:
             return True
+        if entry.delivery_count or entry.dead_in:
+            return None  # a power cut may have taken what was seen before it was on disk
         is_unknown = entry.may_be_purged or entry.ttl_ms is not None or account.is_lossy or account.rules.may_drop
         return None if is_unknown or not self.is_kept(account, entry) else False
