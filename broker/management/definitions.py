@@ -22,6 +22,7 @@ from broker.management.permissions import describe_permission, describe_topic_pe
 from broker.management.policies import describe_policy
 from broker.management.routing import Row
 from broker.management.users import describe_user
+from broker.server.boot_definitions import warn_of_idle_parameters
 
 Described = dict[str, Any]
 
@@ -128,11 +129,13 @@ def _as_file(call: Call, definitions: Described) -> Response:
 
 async def import_all(call: Call) -> Empty:
     import_definitions(call.broker.access_control, call.broker.parameters, file_in(call))
+    warn_of_idle_parameters(call.broker)
     return NO_CONTENT
 
 
 async def import_vhost(call: Call) -> Empty:
     import_definitions(call.broker.access_control, call.broker.parameters, file_in(call), call["vhost"])
+    warn_of_idle_parameters(call.broker)
     return NO_CONTENT
 
 

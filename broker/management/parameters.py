@@ -17,8 +17,6 @@ from broker.management.routing import Row
 
 VHOST_LIMITS_COMPONENT: Final = "vhost-limits"
 OPERATOR_POLICY_COMPONENT: Final = "operator_policy"
-KEPT_COMPONENTS: Final = ("shovel", "federation-upstream", "federation-upstream-set")
-"""What is kept, and has no effect: this is not a broker that connects to others."""
 
 Parameter = dict[str, Any]
 
@@ -77,11 +75,8 @@ def set_parameter(call: Call, key: ParameterKey, value: Any) -> None:
         call.broker.vhosts[key.vhost].policies.set(policy_of("operator-policy", key.name, value))
     elif key.component == "policy":
         raise BadRequest("policies may not be set using this method")
-    elif key.component in KEPT_COMPONENTS:
-        if not isinstance(value, dict | list):
-            raise BadRequest(f"Validation failed\n\n{key.component} should be an object\n")
-        call.broker.parameters.set(key, value)
     else:
+        # Shovels and federation among them: RabbitMQ without their plugins says the same.
         raise BadRequest(f"Validation failed\n\ncomponent {key.component} not found\n")
 
 

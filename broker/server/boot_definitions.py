@@ -18,6 +18,9 @@ from protocol.errors import AmqpError
 
 log = structlog.get_logger("leveret.definitions")
 
+_KEPT_ONLY: Final = ("shovel", "federation-upstream", "federation-upstream-set")
+"""Parameters that definitions may bring, so that those of a RabbitMQ come over, and that do nothing here."""
+
 
 class DefinitionsError(Exception):
     """Definitions that cannot be imported; one line that says which and why. Nothing of that file is in force."""
@@ -40,5 +43,13 @@ def load_definitions(node: Broker, path: Path) -> None:
             text = error.detail if isinstance(error, AmqpError) else " ".join(str(error).split())
             raise DefinitionsError(f"load_definitions: {str(file)!r}: {text}") from None
         log.info("definitions imported", file=str(file))
+    warn_of_idle_parameters(node)
     node.make_default_if_empty()
     node.store.flush()
+
+
+def warn_of_idle_parameters(node: Broker) -> None:
+    """Log shovels and federation upstreams that definitions have brought: this broker connects to no other."""
+    for key, _ in node.parameters.listed():
+        if key.component in _KEPT_ONLY:
+            log.warning("kept, but without effect", component=key.component, name=key.name, vhost=key.vhost)

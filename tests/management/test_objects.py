@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.management.client import NOT_FOUND, Api, error
+from tests.management.conftest import Node
 
 
 def test_vhost_is_made_changed_shown_and_deleted(api: Api) -> None:
@@ -277,14 +278,19 @@ def test_limits_and_parameters(api: Api, place: str, vhost: str) -> None:
         "bad_request",
         'Validation failed\n\nUnrecognised terms [{<<"bogus">>,5}] in limits\n',
     )
-    assert api.put(f"parameters/shovel/{place}/s", {"value": {"src-uri": "amqp://"}}) == 201
-    assert api.get(f"parameters/shovel/{place}/s")["value"] == {"src-uri": "amqp://"}
+    for component in ("bogus", "shovel", "federation-upstream", "federation-upstream-set"):
+        refused = (400, "bad_request", f"Validation failed\n\ncomponent {component} not found\n")
+        assert error(api("PUT", f"parameters/{component}/{place}/n", {"value": {"uri": "amqp://"}})) == refused
+
+
+def test_shovels_of_definitions_are_kept_and_can_be_removed(api: Api, node: Node, place: str, vhost: str) -> None:
+    shovel = {"component": "shovel", "vhost": vhost, "name": "s", "value": {"src-uri": "amqp://"}}
+    assert api.post("definitions", {"parameters": [shovel]}).status == 204
+    assert node.broker.wait_for_event("kept, but without effect")["name"] == "s"
+    assert api.get(f"parameters/shovel/{place}/s") == shovel
+    assert shovel in api.get("definitions")["parameters"]
     assert api.delete(f"parameters/shovel/{place}/s") == 204
-    assert error(api("PUT", f"parameters/bogus/{place}/n", {"value": 5})) == (
-        400,
-        "bad_request",
-        "Validation failed\n\ncomponent bogus not found\n",
-    )
+    assert error(api("GET", f"parameters/shovel/{place}/s")) == NOT_FOUND
 
 
 def test_global_parameters_and_the_clusters_name(api: Api) -> None:
