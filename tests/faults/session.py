@@ -11,7 +11,7 @@ from storage import definitions, space
 from tests.storage.driving import Driver, Model
 
 SEGMENT_OCTETS = 600
-STEPS = int(os.environ.get("LEVERET_SESSION_STEPS", "6"))
+STEPS = int(os.environ.get("LEVERET_SESSION_STEPS", "11"))
 
 
 def step(driver: Driver, number: int) -> None:

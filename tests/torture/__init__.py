@@ -31,7 +31,8 @@ def those_of_slice(places: Sequence[Place], by_day: int) -> Sequence[Place]:
     """Return by day so many of the places at most, which lie evenly; at night, over all slices, each of them once."""
     if IS_NIGHT:
         return places[SLICE::SLICES]
-    return places[:: max(1, -(-len(places) // by_day))]
+    number = min(by_day, len(places))
+    return [places[i * len(places) // number] for i in range(number)]
 
 
 def ran(kind: str, number: int, unit: str) -> None:
