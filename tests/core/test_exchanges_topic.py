@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.core.exchanges import topic_walk
 from broker.core.exchanges.topic import TopicExchange
 from broker.core.vhosts import VirtualHost
 from tests.core.topology import bind, new_queue, new_vhost, routed, unbind
@@ -124,3 +125,50 @@ def test_many_hashes_against_a_long_key_stay_cheap() -> None:
     """The walk visits each node once a word: no pattern makes it exponential."""
     assert not matches(".".join(["#", "a"] * 20), ".".join(["a"] * 19 + ["b"] * 60))
     assert matches(".".join(["#", "a"] * 20), ".".join(["b", "a"] * 60))
+
+
+@given(st.lists(st.one_of(st.tuples(st.sampled_from(["bind", "unbind"]), PATTERNS), st.lists(KEYS, max_size=4))))
+def test_what_is_remembered_of_earlier_keys_changes_nothing(steps: list[tuple[str, str] | list[str]]) -> None:
+    vhost = new_vhost()
+    bound: dict[str, str] = {}
+    for step in steps:
+        if isinstance(step, list):
+            exchange = vhost.exchanges["amq.topic"]
+            together = exchange.match_each(step)
+            assert together == [tuple(exchange.match(key, None)) for key in step]
+            fresh = with_bindings([])
+            for pattern, name in bound.items():
+                new_queue(fresh, name)
+                bind(fresh, name, "amq.topic", pattern)
+            assert [[queue.name for queue in found] for found in together] == [
+                routed(fresh, "amq.topic", key) for key in step
+            ]
+        elif step[0] == "bind" and step[1] not in bound:
+            name = bound[step[1]] = f"q{len(vhost.queues)}"
+            new_queue(vhost, name)
+            bind(vhost, name, "amq.topic", step[1])
+        elif step[0] == "unbind" and step[1] in bound:
+            unbind(vhost, bound.pop(step[1]), "amq.topic", step[1])
+
+
+def test_steps_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic_walk, "STEPS_MAX", 30)
+    monkeypatch.setattr(topic_walk, "FORGET_AT", 100)
+    patterns = [f"{form}{word}.*" for word in range(40) for form in ("a.", "*.", "#.")]
+    vhost = with_bindings(patterns)
+    exchange = vhost.exchanges["amq.topic"]
+    assert isinstance(exchange, TopicExchange)
+    for turn in range(5):
+        for word in range(40):
+            expected = {f"q{3 * word + n}" for n in range(3)}
+            assert {queue.name for queue in exchange.match(f"a.{word}.{turn}", None)} == expected
+            assert len(exchange._walk._known) <= 31
+
+
+def test_keys_that_never_come_again_leave_nothing_behind() -> None:
+    vhost = with_bindings(["a.*.#", "*.b.*", "#.c"])
+    exchange = vhost.exchanges["amq.topic"]
+    assert isinstance(exchange, TopicExchange)
+    for number in range(1000):
+        exchange.match(f"a.{number}.x{number}.{number}", None)
+    assert len(exchange._walk._known) < 20
