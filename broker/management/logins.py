@@ -13,9 +13,10 @@ from starlette.requests import Request
 
 from broker.management.errors import REALM, ApiError, LoginFailed
 from broker.management.principals import OPERATOR, Principal
-from broker.server.admission import KeysWanted, LoginCounts, Refused, Visitor
+from broker.server.admission import LoginCounts, Visitor
 from broker.server.broker import Broker
 from broker.server.login import is_loopback
+from broker.server.refusals import KeysWanted, Refused
 
 Authenticate = Callable[[Request], Awaitable[Principal]]
 """Returns who asks. Raises ApiError (401)."""

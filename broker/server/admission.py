@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from broker.core.access.access import Access
 from broker.core.access.control import AccessControl
 from broker.core.access.limits import MAX_CHANNELS, MAX_CONNECTIONS, limit_reached
+from broker.server.refusals import OAuth2Error, Refused
 from protocol.constants import CONNECTION_OPEN
 from protocol.errors import ConnectionForced, NotAllowed
 
@@ -38,20 +39,6 @@ class Visitor:
 
     name: str
     grant: "Grant | None" = None
-
-
-class OAuth2Error(Exception):
-    """Settings or files that tokens cannot be checked with; one line that says which and why."""
-
-    exit_code: Final = 2
-
-
-class KeysWanted(Exception):
-    """A token's key is not known, and a fetch may bring it: try again after ``Admission.fetch_keys``."""
-
-
-class Refused(Exception):
-    """A login that is not let in; the text says why, for the log and never for the client."""
 
 
 class Admission:

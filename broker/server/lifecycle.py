@@ -23,12 +23,12 @@ from broker.control.actions import Door, Operator, ShutDoor
 from broker.control.server import ControlSocket
 from broker.management.door import Doors
 from broker.server import listener, logs
-from broker.server.admission import OAuth2Error
 from broker.server.boot_definitions import DefinitionsError, load_definitions
 from broker.server.broker import Broker
 from broker.server.clock import Clock
 from broker.server.connection import Connection
 from broker.server.recovery_progress import RecoveryProgress
+from broker.server.refusals import OAuth2Error
 from broker.server.resources import ResourceWatch
 from broker.server.tls import Certificates, TlsError
 from broker.server.unlogged import LEVELS

@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from broker.core.access.access import Access
-from broker.server.admission import Admission, KeysWanted, Refused, Visitor
+from broker.server.admission import Admission, Visitor
+from broker.server.refusals import KeysWanted, Refused
 
 if TYPE_CHECKING:
     from broker.core.access.scopes import Grant

@@ -26,9 +26,9 @@ from broker.core.access.tokens import (
     key_from_pem,
     keys_from_jwks,
 )
-from broker.server.admission import KeysWanted, OAuth2Error
 from broker.server.clock import Clock
 from broker.server.listener import reason
+from broker.server.refusals import KeysWanted, OAuth2Error
 
 log = structlog.get_logger("leveret.oauth2")
 
