@@ -17,6 +17,7 @@ import broker
 from broker import rabbitmq_conf
 from broker.config import Mark, Settings, SettingsError, allowed, flag_name, load, nearest, shown
 from broker.control.completion import COMMANDS
+from broker.loading import loading_quickly
 from broker.settings_table import shown_default
 
 # Not the settings' 2: nothing that the user passed is wrong. sysexits.h: EX_SOFTWARE.
@@ -67,7 +68,8 @@ def serve(settings: Settings, warnings: Sequence[str] = ()) -> int:
     # What is made while starting stays, so there is no garbage to look for; the lifecycle enables it again.
     gc.disable()
     # Imported only now: --help needs none of it, and without the check above it could fail obscurely.
-    from broker.server import lifecycle
+    with loading_quickly():
+        from broker.server import lifecycle
 
     try:
         return lifecycle.run(settings, warnings)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from broker.control.names import NAMES, install
+from broker.loading import loading_quickly
 
 
 def main(arguments: Sequence[str] | None = None, name: str | None = None) -> int:
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None, name: str | None = None) -> int
         from broker.control.completion import show
 
         return show(given[1:])
-    from broker import cli
+    with loading_quickly():
+        from broker import cli
 
     return cli.main([each for each in given if each != "-detached"] if called == "rabbitmq-server" else given)
 
