@@ -11,6 +11,7 @@ from storage.errors import StorageError
 from tests.storage import driving
 from tests.storage.driving import Driver
 from tests.storage.simulated_disk import SimulatedDisk
+from tests.torture import ran
 
 DIRECTORY = Path("/data")
 SEGMENT_OCTETS = 4000
@@ -135,6 +136,7 @@ def test_no_room_at_any_call_but_a_sync_is_survived(number: int, monkeypatch: py
             assert "sync" in what or "unlink" in what or call < first_publish(whole), what
             disk.fail_at = 0
             session(disk)
+        ran("T6", 1, f"calls of the simulated disk: {errno.errorcode[number]}")
 
 
 def first_publish(disk: SimulatedDisk) -> int:
