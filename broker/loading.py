@@ -21,11 +21,13 @@ def loading_quickly() -> Iterator[None]:
     was_collecting = gc.isenabled()
     gc.disable()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
-    sys.modules.setdefault(_NOT_LOADED, None)  # type: ignore[arg-type]
+    is_mine = _NOT_LOADED not in sys.modules
+    if is_mine:
+        sys.modules[_NOT_LOADED] = None  # type: ignore[assignment]
     try:
         yield
     finally:
-        if sys.modules[_NOT_LOADED] is None:
+        if is_mine:
             del sys.modules[_NOT_LOADED]
         if was_collecting:
             gc.enable()
