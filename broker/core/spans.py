@@ -2,6 +2,7 @@
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Final
 
 _COMPACT_AT: Final = 1024
@@ -41,6 +42,19 @@ class Spans:
         else:
             firsts.append(ids.start)
             counts.append(len(ids))
+
+    def extend(self, firsts: Sequence[int], counts: Sequence[int]) -> None:
+        """Add ranges, each from its first id so many, ascending, behind all others."""
+        mine, mine_counts = self._firsts, self._counts
+        stop = mine[-1] + mine_counts[-1] if mine else -1
+        for first, count in zip(firsts, counts, strict=True):
+            if first == stop:
+                mine_counts[-1] += count
+            else:
+                mine.append(first)
+                mine_counts.append(count)
+            stop = first + count
+        self.message_count += sum(counts)
 
     def insert(self, ids: range) -> None:
         """Add ``ids``, step 1, where they belong among ranges that ascend."""

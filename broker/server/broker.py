@@ -40,6 +40,7 @@ from broker.server.counters import Counters
 from broker.server.firehose import Firehose
 from broker.server.login import Login
 from broker.server.recovery_progress import RecoveryProgress
+from broker.server.tls import TlsFiles
 from broker.server.unlogged import UnloggedMessages
 from protocol.handshake import MECHANISMS, Handshake, Offer, external
 from storage.store import Store
@@ -81,6 +82,8 @@ class Broker:
         self.counters = Counters()
         self.listening: list[tuple[str, str, int]] = []
         """Protocol, address and port of everything that is listened on."""
+        self.tls_files: dict[str, TlsFiles] = {}
+        """What TLS is spoken with, by the same protocol."""
         self.parameters = Parameters(store.define)
         self.compat = Compat(settings.compat, _log_deprecated)
         self.max_message_octets = settings.max_message_octets
@@ -149,13 +152,13 @@ class Broker:
             log.warning("a definition could not be restored", what=what)
         queues = {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.logged_queues()}
         self._queue_ids = count(max(recovery.next_queue_id, *(queue_id + 1 for queue_id in queues), 1))
-        progress = RecoveryProgress(self.clock, "messages into queues")
+        progress, place_count = RecoveryProgress(self.clock, "messages into queues"), recovery.messages.place_count()
         unknown = restore_messages(
             recovery.messages,
             queues,
             self.store.reading,
             self.clock.wall_ms,
-            lambda count: progress.more(count, recovery.message_count),
+            lambda count: progress.more(count, place_count),
         )
         for queue_id in unknown:
             # Its definition went to disk as deleted, and the crash came before the same was in the log.

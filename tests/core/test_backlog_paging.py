@@ -248,8 +248,8 @@ def test_restored_ids_are_read_when_they_are_wanted() -> None:
     publish_one_by_one(deep, numbered(50))
     again = Deep()
     again.log.reading.messages = deep.log.reading.messages
-    again.queue.restore_ids(range(1, 11), True)
-    again.queue.restore_ids(range(11, 51), False)
+    again.queue.restore_ids([1], [10], True)
+    again.queue.restore_ids([11, 12, 20], [1, 8, 31], False)
     again.queue.restored()
     assert again.queue.message_count == 50
     channel = RecordingChannel()

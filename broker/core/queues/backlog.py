@@ -6,6 +6,7 @@ limits or the log.
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from broker.core.messages import Stretch
@@ -213,15 +214,17 @@ class Backlog:
     def _new_back(self, queue: "ClassicQueue") -> ReturnShelf:
         return ReturnShelf(queue, self)
 
-    def restore_logged(self, queue: "ClassicQueue", ids: range, redelivered: bool) -> None:
-        """Add messages that the log has, with higher ids than all before. For the start; ``fetch`` follows the last."""
+    def restore_logged(
+        self, queue: "ClassicQueue", firsts: Sequence[int], counts: Sequence[int], redelivered: bool
+    ) -> None:
+        """Add ranges of messages that the log has, with higher ids than all before. For the start; ``fetch`` follows
+        the last.
+        """
         shelf = self._shelf
         if shelf is None:
             self._tail = deque()
             shelf = self._shelf = Shelf(queue, self, 0)
-        shelf.body_octets = None
-        shelf.message_count += len(ids)
-        shelf.put_logged(ids, redelivered)
+        shelf.restore_logged(firsts, counts, redelivered)
 
     def fetch(self) -> None:
         """Have the head read back, if it is not in memory."""

@@ -175,13 +175,15 @@ class ClassicQueue:
         is_plain = type(self.backlog) is Backlog and type(self) is ClassicQueue
         return is_plain and self.rules.max_length_octets is None and self.context.residency.store is not None
 
-    def restore_ids(self, ids: range, redelivered: bool) -> None:
-        """Append messages that the log gave back at start, without reading them; ``restored`` comes after the last."""
+    def restore_ids(self, firsts: Sequence[int], counts: Sequence[int], redelivered: bool) -> None:
+        """Append ranges of messages that the log gave back at start, without reading them; ``restored`` comes after the
+        last. Each range goes from its first id so many, and they ascend.
+        """
         assert isinstance(self.backlog, Backlog)
-        self.backlog.restore_logged(self, ids, redelivered)
-        self.message_count += len(ids)
+        self.backlog.restore_logged(self, firsts, counts, redelivered)
+        self.message_count += sum(counts)
         if redelivered:
-            self._delivered_upto = max(self._delivered_upto, ids[-1])
+            self._delivered_upto = max(self._delivered_upto, firsts[-1] + counts[-1] - 1)
 
     def restored(self) -> None:
         """All is restored: read the head."""

@@ -6,7 +6,7 @@ files. It comes back ahead of the consumers; the queue is touched when it is the
 
 import marshal
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import starmap
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -241,11 +241,20 @@ class Shelf:
 
     def put_logged(self, ids: range, redelivered: bool) -> None:
         """Add messages that are in the log, counted by the caller."""
+        self._last_logged(redelivered).append(ids)
+
+    def restore_logged(self, firsts: Sequence[int], counts: Sequence[int], redelivered: bool) -> None:
+        """Add messages that are in the log, and that nobody has looked at."""
+        self.body_octets = None
+        self.message_count += sum(counts)
+        self._last_logged(redelivered).extend(firsts, counts)
+
+    def _last_logged(self, redelivered: bool) -> LogSection:
         last = self.sections[-1] if self.sections else None
         if not isinstance(last, LogSection) or last.redelivered != redelivered:
             last = LogSection(redelivered)
             self.sections.append(last)
-        last.append(ids)
+        return last
 
     def finish_put(self) -> None:
         """Have what was put last written."""
