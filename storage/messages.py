@@ -1,20 +1,23 @@
 """What is live where: an index of the log's publish records, ordered by message id. No octets, no files.
 
 One entry is one record (a run of messages with consecutive ids, all routed to the same queues): where it lies
-and how many (message, queue) pairs of it are unsettled. Entries live in chunks of parallel arrays, so that a
-million records of one message each cost some 32 MB and no objects for the collector to walk. A record that is
+and how many (message, queue) pairs of it are unsettled. Entries live in chunks of parallel arrays, narrow ones once a
+chunk is full, so that a million records of one message each cost some 19 MB and no objects for the collector to walk.
+A record that is
 copied forward keeps its place in the index, since order is by id; only its position changes.
 """
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, NamedTuple, overload
 
 from storage.blocks import Blocks
 
 CHUNK_RECORDS: Final = 512
-_ZEROS: Final = array("I", bytes(4 * CHUNK_RECORDS * 2))
+_ZEROS: Final = {code: array(code, [0]) * (2 * CHUNK_RECORDS) for code in "IB"}
+_NARROW: Final = 1 << 8
+"""What a narrow column's values are below."""
 _OFFSET_BITS: Final = 32
 _OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
 
@@ -47,8 +50,43 @@ class Located(NamedTuple):
     offset: int
 
 
+class Routes(Sequence[tuple[int, ...]]):
+    """The queues of each entry of a chunk, few different ones: an octet each."""
+
+    __slots__ = ("_known", "_places")
+
+    def __init__(self, queues: Sequence[tuple[int, ...]]) -> None:
+        known: dict[tuple[int, ...], int] = {}
+        self._places = bytes([known.setdefault(queue_ids, len(known)) for queue_ids in queues])
+        self._known = tuple(known)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        return map(self._known.__getitem__, self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[int, ...]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[tuple[int, ...]]: ...
+
+    def __getitem__(self, place: int | slice) -> tuple[int, ...] | list[tuple[int, ...]]:
+        if isinstance(place, slice):
+            return [self._known[one] for one in self._places[place]]
+        return self._known[self._places[place]]
+
+    def different(self) -> tuple[tuple[int, ...], ...]:
+        """Each once."""
+        return self._known
+
+
 class Chunk:
-    """Up to CHUNK_RECORDS entries (twice that after insertions), ascending by first id."""
+    """Up to CHUNK_RECORDS entries (twice that after insertions), ascending by first id.
+
+    A full one is narrow: its ``counts`` and ``live`` are octets, its ``queues`` Routes, where that is enough.
+    """
 
     __slots__ = (
         "counts",
@@ -67,11 +105,31 @@ class Chunk:
         self.counts = array("I")
         self.positions = array("Q")  # segment << 32 | offset of the record in its file
         self.live = array("I")  # (message, queue) pairs not settled yet
-        self.queues: list[tuple[int, ...]] = []
+        self.queues: Sequence[tuple[int, ...]] = []
         self.settled: dict[int, list[tuple[int, range]]] = {}  # first id -> settlements of a partly settled entry
         self.live_count = 0
         self.oldest_segment = segment  # a lower bound
         self.plain = plain  # set: all entries are one message in this one queue, in one segment
+
+    def narrow(self) -> None:
+        """It is full: keep it in less memory."""
+        self.firsts, self.positions = self.firsts[:], self.positions[:]  # without room to grow
+        if max(self.counts, default=0) < _NARROW and max(self.live, default=0) < _NARROW:
+            self.counts, self.live = array("B", self.counts), array("B", self.live)
+        if len(set(self.queues)) < _NARROW:
+            self.queues = Routes(self.queues)
+
+    def widen(self) -> list[tuple[int, ...]]:
+        """Let it take other values and more entries again; return its ``queues``, a list now."""
+        if self.live.typecode == "B":
+            self.counts, self.live = array("I", self.counts), array("I", self.live)
+        queues = self.queues if isinstance(self.queues, list) else list(self.queues)
+        self.queues = queues
+        return queues
+
+    def different_queues(self) -> Collection[tuple[int, ...]]:
+        """The queues of its entries, each set of them once."""
+        return self.queues.different() if isinstance(self.queues, Routes) else set(self.queues)
 
 
 class MessageIndex:
@@ -81,6 +139,7 @@ class MessageIndex:
         "_chunk_firsts",
         "_chunks",
         "_last",
+        "_last_queues",
         "_moved",
         "return_counts",
         "segments",
@@ -94,6 +153,7 @@ class MessageIndex:
         self._chunks: list[Chunk] = []
         self._chunk_firsts: list[int] = []
         self._last: Chunk | None = None
+        self._last_queues: list[tuple[int, ...]] = []  # its queues, which grow
         self.segments: dict[int, SegmentUse] = {}  # ascending by number
         self.tail = SegmentUse(0, 0)
         self.watermarks: dict[int, int] = {}  # queue id -> highest id known to have been delivered
@@ -103,7 +163,9 @@ class MessageIndex:
     def begin_segment(self, number: int, octets: int) -> SegmentUse:
         """Entries from now on lie in segment ``number``."""
         self.tail = self.segments[number] = SegmentUse(number, octets)
-        self._last = None
+        if self._last is not None:
+            self._last.narrow()
+            self._last = None
         return self.tail
 
     def drop_segment(self, number: int) -> None:
@@ -115,7 +177,7 @@ class MessageIndex:
         Equal ``queue_ids`` should be the same object. Hot: bench in docs/decisions/0002-one-segment-log.md.
         """
         chunk = self._last
-        if chunk is None or len(chunk.queues) >= CHUNK_RECORDS:
+        if chunk is None or len(self._last_queues) >= CHUNK_RECORDS:
             chunk = self._add_chunk(queue_ids, first_id, count)
         elif chunk.plain is not queue_ids or count != 1:
             chunk.plain = None
@@ -125,7 +187,7 @@ class MessageIndex:
         chunk.counts.append(count)
         chunk.positions.append(tail.number << _OFFSET_BITS | offset)
         chunk.live.append(pairs)
-        chunk.queues.append(queue_ids)
+        self._last_queues.append(queue_ids)
         chunk.live_count += pairs
         tail.live += pairs
         tail.appended += pairs
@@ -164,7 +226,7 @@ class MessageIndex:
         at = 0
         while at < len(self._chunks):
             chunk = self._chunks[at]
-            if any(queue_id in queue_ids for queue_ids in set(chunk.queues)):
+            if any(queue_id in queue_ids for queue_ids in chunk.different_queues()):
                 self._settle_queue_in(chunk, queue_id)
             if chunk.live_count:
                 at += 1
@@ -273,10 +335,11 @@ class MessageIndex:
         if found is None:
             found = self._insert(first_id)
         chunk, i = found
+        queues = chunk.widen()
         self._take(chunk.positions[i] >> _OFFSET_BITS, chunk.live[i])
         chunk.live_count += live - chunk.live[i]
         chunk.counts[i] = count
-        chunk.queues[i] = queue_ids
+        queues[i] = queue_ids
         chunk.live[i] = live
         chunk.positions[i] = self.tail.number << _OFFSET_BITS | offset
         chunk.plain = None
@@ -288,7 +351,7 @@ class MessageIndex:
 
     def known_queues(self) -> set[int]:
         """Queues that something is live in, or was when its record was written."""
-        sets = {queue_ids for chunk in self._chunks for queue_ids in set(chunk.queues)}
+        sets = {queue_ids for chunk in self._chunks for queue_ids in chunk.different_queues()}
         return {queue_id for queue_ids in sets for queue_id in queue_ids}
 
     def chunks(self) -> Iterator[Chunk]:
@@ -312,6 +375,7 @@ class MessageIndex:
         if settled:
             chunk.settled = {first_id: settled[first_id] for first_id in firsts if first_id in settled}
         chunk.live_count = sum(live)
+        chunk.narrow()
         self._chunks.append(chunk)
         self._chunk_firsts.append(firsts[0])
         for segment in segments if len(segments) == 1 else ():
@@ -347,10 +411,12 @@ class MessageIndex:
         return found[:limit]
 
     def _add_chunk(self, queue_ids: tuple[int, ...], first_id: int, count: int) -> Chunk:
+        if self._last is not None:
+            self._last.narrow()
         chunk = Chunk(self.tail.number, queue_ids if count == 1 and len(queue_ids) == 1 else None)
         self._chunks.append(chunk)
         self._chunk_firsts.append(first_id)
-        self._last = chunk
+        self._last, self._last_queues = chunk, chunk.widen()
         return chunk
 
     def _drop_chunk(self, at: int) -> None:
@@ -381,7 +447,7 @@ class MessageIndex:
                 return False
             i += (ids.start - firsts[i]) % step
         settled = sum(chunk.live[i:j:step])
-        chunk.live[i:j:step] = _ZEROS[: len(range(i, j, step))]
+        chunk.live[i:j:step] = _ZEROS[chunk.live.typecode][: len(range(i, j, step))]
         chunk.live_count -= settled
         self._take(chunk.positions[0] >> _OFFSET_BITS, settled)
         return True
@@ -438,17 +504,19 @@ class MessageIndex:
         i = bisect_left(chunk.firsts, first_id)
         if i < len(chunk.firsts) and chunk.firsts[i] == first_id:
             return chunk, i  # it is there, all settled
+        queues = chunk.widen()
         chunk.firsts.insert(i, first_id)
         chunk.counts.insert(i, 0)
         chunk.positions.insert(i, self.tail.number << _OFFSET_BITS)
         chunk.live.insert(i, 0)
-        chunk.queues.insert(i, ())
+        queues.insert(i, ())
         chunk.plain = None
         self._chunk_firsts[at] = chunk.firsts[0]
         return chunk, i
 
     def _split(self, at: int) -> None:
         chunk = self._chunks[at]
+        chunk.widen()
         half = len(chunk.firsts) // 2
         upper = Chunk(chunk.oldest_segment, None)
         for name in ("firsts", "counts", "positions", "live", "queues"):
@@ -461,6 +529,6 @@ class MessageIndex:
         upper.live_count = sum(upper.live)
         chunk.live_count -= upper.live_count
         if self._last is chunk:
-            self._last = upper
+            self._last, self._last_queues = upper, upper.widen()
         self._chunks.insert(at + 1, upper)
         self._chunk_firsts.insert(at + 1, upper.firsts[0])

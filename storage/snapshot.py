@@ -56,7 +56,8 @@ def put_snapshot(disk: Disk, directory: Path, index: MessageIndex, tail: Tail, n
         found = (chunk.firsts, chunk.counts, chunk.positions, chunk.live, places)
         is_whole = not chunk.live.count(0)
         for column, values in zip(columns, found, strict=True):
-            column.extend(values if is_whole else [value for value, live in zip(values, chunk.live) if live])  # noqa: B905
+            # Narrow columns are of another kind.
+            column.extend(list(values) if is_whole else [value for value, live in zip(values, chunk.live) if live])  # noqa: B905
         for first_id, ranges in chunk.settled.items():
             settled += [(first_id, queue_id, ids.start, ids.stop, ids.step) for queue_id, ids in ranges]
     text = {
