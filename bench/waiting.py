@@ -28,7 +28,7 @@ LOOK_S: Final = 0.1
 LIMIT_S: Final = 1800.0
 STALL_S: Final = 60.0
 FIRST_SHARE: Final = 0.02
-"""Of the messages, published first: the rate of these is that of a queue that is nearly empty."""
+"""Of the messages, published first: what these take is what it takes to publish to a queue that is nearly empty."""
 ACK_MESSAGES: Final = 500
 MESSAGE_ID_FLAG: Final = 0x0080
 CONFIRM_SELECT: Final = (85, 10)
@@ -168,14 +168,18 @@ def measure(kind: Kind, count: int, *, persistent: bool, flags: list[str]) -> st
             tree = processes.process_tree(broker.pid)
             idle = processes.resident_set_octets(tree)
             early = max(CHUNK_MESSAGES, int(count * FIRST_SHARE) // kind.publishers // CHUNK_MESSAGES * CHUNK_MESSAGES)
-            early_s, _ = _fill(address, kind, early, persistent, tree)
+            cpu_s = [processes.cpu_s(tree)]
+            _fill(address, kind, early, persistent, tree)
+            cpu_s.append(processes.cpu_s(tree))
             late = count // kind.publishers - early
             late_s, top = _fill(address, kind, late, persistent, tree)
+            cpu_s.append(processes.cpu_s(tree))
             time.sleep(1.0)
             full = processes.resident_set_octets(tree)
             with Beside(drain, address, kind, count) as consumer:
                 drain_top = _watch([consumer], tree)
                 first_s, drained_s = consumer.result(1.0)
+            cpu_s.append(processes.cpu_s(tree))
             time.sleep(12.0)  # freed memory is given back now and then
             empty = processes.resident_set_octets(tree)
             client.close()
@@ -184,17 +188,22 @@ def measure(kind: Kind, count: int, *, persistent: bool, flags: list[str]) -> st
             broker.wait(60)
     mib = 1 << 20
     way = "persistent" if persistent else "transient"
-    published = kind.publishers * early / early_s, kind.publishers * late / late_s
+    counts = kind.publishers * early, kind.publishers * late, count
+    early_us, late_us, drain_us = (
+        (after - before) / each * 1e6 for before, after, each in zip(cpu_s, cpu_s[1:], counts, strict=False)
+    )
     return (
         f"| {kind.name}, {way} | {count:,} | {idle / mib:.0f} | {top / mib:.0f} | {full / mib:.0f} "
-        f"| {published[0]:,.0f} | {published[1]:,.0f} | {first_s * 1000:.0f} | {count / drained_s:,.0f} "
-        f"| {drain_top / mib:.0f} | {empty / mib:.0f} |"
+        f"| {kind.publishers * late / late_s:,.0f} | {early_us:.1f} | {late_us:.1f} | {first_s * 1000:.0f} "
+        f"| {count / drained_s:,.0f} | {drain_us:.1f} | {drain_top / mib:.0f} | {empty / mib:.0f} |"
     )
 
 
 HEAD: Final = (
-    "| published as | messages | idle, MiB | peak, MiB | waiting, MiB | first of them, /s | the others, /s "
-    "| first delivery, ms | drained, /s | peak then, MiB | empty again, MiB |\n|---|" + "---:|" * 10
+    "| published as | messages | idle, MiB | peak, MiB | waiting, MiB | published, /s | CPU of the first, us | of the "
+    "others, us | first delivery, ms | drained, /s | CPU, us | peak then, MiB | empty again, MiB |\n|---|"
+    + "---:|"
+    * 12
 )
 
 
@@ -224,7 +233,7 @@ def _start(directory: Path, flags: list[str]) -> tuple["subprocess.Popen[bytes]"
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     command = [sys.executable, "-m", "broker", "--host", "127.0.0.1", "--port", str(port), "--management-port", "none"]
-    command += ["--metrics-port", "none", "--log-level", "error", "--data-dir", str(directory / "data"), *flags]
+    command += ["--metrics-port", "none", "--log-level", "warning", "--data-dir", str(directory / "data"), *flags]
     broker = subprocess.Popen(command)
     until_s = time.monotonic() + STALL_S
     while True:
