@@ -65,7 +65,7 @@ class RunningBroker:
         self._reader = threading.Thread(target=self._read, name="broker output", daemon=True)
         self._reader.start()
         try:
-            self.port = int(self.wait_for_event(READY, START_S)["port"])
+            self.port = int(self.wait_for_event(READY, START_S).get("port", 0))
         except BaseException:
             self.kill()
             raise

@@ -6,7 +6,6 @@ the broker's own loop; this file limits how many there are and how long a reques
 
 import asyncio
 import importlib
-import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -15,12 +14,15 @@ import structlog
 from broker.config import ANY_PORT
 from broker.server import listener
 from broker.server.broker import Broker
+from broker.server.tls import Certificates
 
 if TYPE_CHECKING:
     from broker.management.web import Web
 
 log = structlog.get_logger("leveret.management")
 
+HANDSHAKE_S: Final = 10.0
+"""How long TLS may take to begin."""
 CONNECTIONS_MAX: Final = 500
 """Further clients are turned away."""
 
@@ -28,20 +30,25 @@ CONNECTIONS_MAX: Final = 500
 class Doors:
     """All HTTP ports of a broker."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, certificates: Certificates | None = None) -> None:
         self.broker = broker
+        self._certificates = certificates
         self.web: Web | None = None
         self.clients: set[Entrance] = set()
         self._loading: asyncio.Task[None] | None = None
         self._waiting: list[Entrance] = []
         self._servers: list[asyncio.Server] = []
-        self._sockets: list[socket.socket] = []
 
     async def open(self) -> None:
         """Listen on the ports of the settings. One that cannot be listened on is told, and the broker goes on."""
         settings = self.broker.settings
-        wanted = {settings.management_port: "http", settings.metrics_port: "http/prometheus"}
-        for port, protocol in wanted.items():
+        wanted = {
+            "http": settings.management_port,
+            "https": settings.management_tls_port,
+            "http/prometheus": settings.metrics_port,
+            "https/prometheus": settings.metrics_tls_port,
+        }
+        for protocol, port in wanted.items():
             if port == 0:
                 continue
             try:
@@ -52,13 +59,17 @@ class Doors:
     async def _open(self, host: str, port: int, protocol: str) -> None:
         loop = asyncio.get_running_loop()
         sockets = listener.bind(host, port)
+        tls: dict[str, Any] = {}
+        if protocol.startswith("https"):
+            assert self._certificates is not None, "there is no TLS without them"
+            tls = {"ssl": self._certificates.context, "ssl_handshake_timeout": HANDSHAKE_S}
+            self.broker.tls_files[protocol] = self._certificates.files
         try:
             for bound in sockets:
-                self._servers.append(await loop.create_server(lambda: Entrance(self), sock=bound, backlog=128))
+                self._servers.append(await loop.create_server(lambda: Entrance(self), sock=bound, backlog=128, **tls))
         except OSError:
             listener.close_all(sockets)
             raise
-        self._sockets += sockets
         for bound in sockets:
             address, number = bound.getsockname()[:2]
             self.broker.listening.append((protocol, address, number))

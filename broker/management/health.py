@@ -3,6 +3,8 @@
 ``/health/live`` and ``/health/ready`` need no login: who can connect may know that much.
 """
 
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -10,9 +12,11 @@ from starlette.responses import Response
 from broker.management.call import Call, encode, found, whole_number
 from broker.management.errors import BadRequest
 from broker.management.routing import Row
+from broker.server.certificate_dates import expiries
 
 OK: Final = {"status": "ok"}
-UNITS: Final = ("days", "weeks", "months", "years")
+DAYS: Final = {"days": 1, "weeks": 7, "months": 30, "years": 365}
+DAY_MS: Final = 86_400_000
 
 
 def failed(reason: str, **facts: Any) -> Response:
@@ -57,11 +61,37 @@ def is_single(call: Call) -> dict[str, str]:
     return {**OK, "reason": "single node cluster"}
 
 
-def check_certificates(call: Call) -> dict[str, str]:
-    whole_number(call["within"])
-    if call["unit"] not in UNITS:
-        raise BadRequest(f"Unsupported time unit: {call['unit']}")
-    return OK
+def check_certificates(call: Call) -> Any:
+    """Say which listeners have a certificate, or an authority, that ends soon. The files are looked at, not the TLS."""
+    if call["unit"] not in DAYS:
+        raise BadRequest(f"Time unit not recognised. Supported units: {', '.join(DAYS)}.")
+    try:
+        days = whole_number(call["within"]) * DAYS[call["unit"]]
+    except BadRequest:
+        raise BadRequest("Invalid expiration value.") from None
+    last_ms = call.broker.clock.wall_ms() + days * DAY_MS
+    ending = []
+    for protocol, address, port in call.broker.listening:
+        tls = call.broker.tls_files.get(protocol)
+        if tls is None:
+            continue
+        files = {"certfile": tls.certificate, "cacertfile": tls.authorities}
+        dates = {kind: expiry_dates(file) for kind, file in files.items() if file is not None}
+        if any(date is None or date.timestamp() * 1000 <= last_ms for each in dates.values() for date in each):
+            facts: dict[str, Any] = {"node": call.node.name, "protocol": protocol, "interface": address, "port": port}
+            for kind, each in dates.items():
+                facts[kind] = str(files[kind])
+                facts[f"{kind}_expires_on"] = [f"{date:%Y-%m-%d %H:%M:%S}" if date else "unreadable" for date in each]
+            ending.append(facts)
+    return failed("Certificates expiring", expired=ending) if ending else OK
+
+
+def expiry_dates(file: Path) -> list[datetime | None]:
+    """Return when the certificates of a file end; None for a file that cannot be read any more."""
+    try:
+        return list(expiries(file))
+    except (OSError, ValueError):
+        return [None]
 
 
 def check_vhost(call: Call) -> dict[str, str]:

@@ -57,13 +57,13 @@ def contexts(node: ManagedNode) -> list[dict[str, Any]]:
         {
             "ssl_opts": [],
             "node": node.name,
-            "description": "RabbitMQ Management" if protocol == "http" else "RabbitMQ Prometheus",
+            "description": "RabbitMQ Prometheus" if protocol.endswith("prometheus") else "RabbitMQ Management",
             "path": "/",
             "cowboy_opts": "[]",
             "port": str(port),
         }
         for protocol, _, port in node.broker.listening
-        if protocol in ("http", "http/prometheus")
+        if protocol.startswith("http")
     ]
 
 

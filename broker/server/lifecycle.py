@@ -30,7 +30,7 @@ from broker.server.connection import Connection
 from broker.server.recovery_progress import RecoveryProgress
 from broker.server.refusals import OAuth2Error
 from broker.server.resources import ResourceWatch
-from broker.server.tls import Certificates, TlsError
+from broker.server.tls import Certificates, TlsError, amqp_files, http_files
 from broker.server.unlogged import LEVELS
 from protocol.errors import ConnectionForced, InternalFault
 from storage.errors import StorageError
@@ -78,14 +78,18 @@ def run(settings: Settings, warnings: Sequence[str] = ()) -> int:
         log.warning("a setting of RabbitMQ's is not used", setting=warning)
     if settings.durability != "fsync":
         log.warning("not for production", durability=settings.durability, meaning=LEVELS[settings.durability])
-    certificates = Certificates(settings) if settings.tls_certificate is not None else None
-    sockets = listener.bind(settings.host, settings.port)
+    certificates = Certificates(amqp_files(settings)) if settings.tls_certificate is not None else None
+    has_https = settings.management_tls_port or settings.metrics_tls_port
+    http_certificates = Certificates(http_files(settings)) if has_https else None
+    if settings.plain_tcp == "off" and certificates is None:
+        raise TlsError("plain_tcp: it is off, and without tls_certificate there is nothing else to listen with")
+    sockets = listener.bind(settings.host, settings.port) if settings.plain_tcp == "on" else []
     tls_sockets: list[socket.socket] = []
     try:
         if certificates is not None:
             tls_sockets = listener.bind(settings.host, settings.tls_port)
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            return runner.run(Life(settings, sockets, certificates, tls_sockets).live())
+            return runner.run(Life(settings, sockets, certificates, tls_sockets, http_certificates).live())
     finally:
         listener.close_all(sockets + tls_sockets)
 
@@ -99,10 +103,12 @@ class Life:
         sockets: list[socket.socket],
         certificates: Certificates | None = None,
         tls_sockets: Sequence[socket.socket] = (),
+        http_certificates: Certificates | None = None,
     ) -> None:
         self.settings = settings
         self.sockets = sockets
         self.certificates = certificates
+        self.http_certificates = http_certificates
         self.tls_sockets = tls_sockets
         self.exit_code = 0
         self._stopping = asyncio.Event()
@@ -134,7 +140,7 @@ class Life:
             self._watch.start()
             control = self.open_control(node, self._watch)
             servers = await self.listen(loop, node)
-            doors = Doors(node)
+            doors = Doors(node, self.http_certificates)
             await doors.open()
             await self._stopping.wait()
             doors.close()
@@ -190,11 +196,13 @@ class Life:
             raise listener.ListenError(self.settings.host, self.settings.port, listener.reason(error)) from None
         node.listening += [("amqp", *bound.getsockname()[:2]) for bound in self.sockets]
         node.listening += [("amqp/ssl", *bound.getsockname()[:2]) for bound in self.tls_sockets]
+        if self.certificates is not None:
+            node.tls_files["amqp/ssl"] = self.certificates.files
         logs.announce(
             "Server startup complete",
-            port=self.sockets[0].getsockname()[1],
+            **({"port": self.sockets[0].getsockname()[1]} if self.sockets else {}),
             **({"tls_port": self.tls_sockets[0].getsockname()[1]} if self.tls_sockets else {}),
-            addresses=[listener.shown_address(*bound.getsockname()[:2]) for bound in self.sockets],
+            addresses=[listener.shown_address(*bound.getsockname()[:2]) for bound in self.sockets or self.tls_sockets],
         )
         return servers
 
@@ -224,15 +232,16 @@ class Life:
         What is wrong with them is logged, and the old ones stay.
         """
         tokens = self._node.admission.tokens if self._node is not None else None
-        if self.certificates is None and tokens is None:
+        certificates = [each for each in (self.certificates, self.http_certificates) if each is not None]
+        if not certificates and tokens is None:
             log.info("there is nothing to read again", signal=number.name)
-        if self.certificates is not None:
+        for each in certificates:
             try:
-                self.certificates.reload()
+                each.reload()
             except TlsError as error:
                 log.error("certificates were not renewed", error=str(error))
             else:
-                log.info("certificates are renewed")
+                log.info("certificates are renewed", file=str(each.files.certificate))
         if tokens is not None:
             try:
                 tokens.keys.reload(lambda: log.info("signing keys are renewed"))

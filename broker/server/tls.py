@@ -6,7 +6,7 @@ authority counts for every connection from then on, without a listener closing. 
 
 import ssl
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -52,54 +52,95 @@ class PeerTls:
     """The user whom the certificate logs in by EXTERNAL; "" for nobody."""
 
 
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """What one kind of listener speaks TLS with. ``prefix`` is what its settings' names begin with."""
+
+    prefix: str
+    certificate: Path | None
+    key: Path | None
+    key_pass: str = field(repr=False)
+    authorities: Path | None
+    clients: str
+    least_version: str
+
+
+def amqp_files(settings: Settings) -> TlsFiles:
+    """Return what AMQP speaks TLS with."""
+    return TlsFiles(
+        "tls",
+        settings.tls_certificate,
+        settings.tls_key,
+        settings.tls_key_pass,
+        settings.tls_ca,
+        settings.tls_clients,
+        settings.tls_least_version,
+    )
+
+
+def http_files(settings: Settings) -> TlsFiles:
+    """Return what HTTP speaks TLS with: files of its own, or AMQP's."""
+    if settings.management_tls_certificate is None:
+        return replace(amqp_files(settings), clients=settings.management_tls_clients)
+    return TlsFiles(
+        "management_tls",
+        settings.management_tls_certificate,
+        settings.management_tls_key,
+        settings.management_tls_key_pass,
+        settings.management_tls_ca,
+        settings.management_tls_clients,
+        settings.tls_least_version,
+    )
+
+
 class Certificates:
-    """The node's TLS. ``context`` is what listeners are made with; ``reload`` renews what it stands for."""
+    """The TLS of one kind of listener. ``context`` is what they are made with; ``reload`` renews what it stands for."""
 
-    __slots__ = ("_newest", "_settings", "context")
+    __slots__ = ("_newest", "context", "files")
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, files: TlsFiles) -> None:
         """Raises TlsError where a file is missing, unreadable, or does not fit the others."""
-        self._settings = settings
-        self._newest = new_context(settings)
-        self.context = new_context(settings)
+        self.files = files
+        self._newest = new_context(files)
+        self.context = new_context(files)
         self.context.sni_callback = self._pass_on
 
     def reload(self) -> None:
         """Read certificate, key and authorities again. Raises TlsError, and then the old ones stay in use."""
-        self._newest = new_context(self._settings)
+        self._newest = new_context(self.files)
 
     def _pass_on(self, handshake: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         handshake.context = self._newest
 
 
-def new_context(settings: Settings) -> ssl.SSLContext:
-    """Return a server's context of the settings. Raises TlsError."""
-    certificate, key, authorities = settings.tls_certificate, settings.tls_key, settings.tls_ca
+def new_context(files: TlsFiles) -> ssl.SSLContext:
+    """Return a server's context of the files. Raises TlsError."""
+    certificate, key, authorities, prefix = files.certificate, files.key, files.authorities, files.prefix
     if certificate is None:
-        raise TlsError("tls_certificate: there is none to speak TLS with")
+        raise TlsError(f"{prefix}_certificate: there is none to speak TLS with")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = LEAST_VERSIONS[settings.tls_least_version]
+    context.minimum_version = LEAST_VERSIONS[files.least_version]
     # Connections last, so there is nothing to gain from resuming; and a resumed one would pass by a new authority.
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
-    _check_readable("tls_certificate", certificate)
+    _check_readable(f"{prefix}_certificate", certificate)
     if key is not None:
-        _check_readable("tls_key", key)
+        _check_readable(f"{prefix}_key", key)
     try:
         # A password is always given, else OpenSSL would ask for one on the terminal.
-        context.load_cert_chain(certificate, key, password=settings.tls_key_pass)
+        context.load_cert_chain(certificate, key, password=files.key_pass)
     except (ssl.SSLError, OSError, ValueError) as error:
-        files = str(certificate) if key is None else f"{certificate} and {key}"
-        raise TlsError(f"tls_certificate: {files} are no certificate and its key: {_said(error)}") from None
-    if settings.tls_clients != "ignore":
+        names = str(certificate) if key is None else f"{certificate} and {key}"
+        raise TlsError(f"{prefix}_certificate: {names} are no certificate and its key: {_said(error)}") from None
+    if files.clients != "ignore":
         if authorities is None:
-            raise TlsError(f"tls_ca: tls_clients is {settings.tls_clients!r}, which needs authorities to check with")
-        _check_readable("tls_ca", authorities)
+            raise TlsError(f"{prefix}_ca: {prefix}_clients is {files.clients!r}, which needs authorities to check with")
+        _check_readable(f"{prefix}_ca", authorities)
         try:
             context.load_verify_locations(authorities)
         except (ssl.SSLError, OSError) as error:
-            raise TlsError(f"tls_ca: {authorities} has no authorities: {_said(error)}") from None
-        context.verify_mode = VERIFY_MODES[settings.tls_clients]
+            raise TlsError(f"{prefix}_ca: {authorities} has no authorities: {_said(error)}") from None
+        context.verify_mode = VERIFY_MODES[files.clients]
     return context
 
 

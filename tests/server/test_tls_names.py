@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from broker.config import Settings
-from broker.server.tls import TlsError, common_name, distinguished_name, new_context, peer_tls
+from broker.server.tls import TlsError, amqp_files, common_name, distinguished_name, new_context, peer_tls
 from tests.brokers import clean_environment
 from tests.certificates import Authority
 
@@ -56,13 +56,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 )
 def test_files_that_do_not_fit_are_told_in_one_line(authority: Authority, files: dict[str, str], said: str) -> None:
     with pytest.raises(TlsError) as raised:
-        new_context(settings_of(authority, files))
+        new_context(amqp_files(settings_of(authority, files)))
     assert str(raised.value).startswith(said)
     assert "\n" not in str(raised.value)
 
 
 def test_password_opens_the_key(authority: Authority) -> None:
-    new_context(settings_of(authority, {"certificate": "secret.pem", "key": "secret.key", "key_pass": "sesame"}))
+    files = {"certificate": "secret.pem", "key": "secret.key", "key_pass": "sesame"}
+    new_context(amqp_files(settings_of(authority, files)))
 
 
 def settings_of(authority: Authority, files: dict[str, str]) -> Settings:
