@@ -61,7 +61,7 @@ class Stretch:
         """Return the messages at the places ``start`` to ``stop`` (counted from 0), every ``step``-th."""
         if start == 0 and step == 1 and stop >= len(self.pieces):
             return self
-        ids, pieces = self.ids[start:stop:step], self.pieces[start:stop:step]
+        ids, pieces = part_of(self.ids, start, stop, step), self.pieces[start:stop:step]
         return Stretch(self.shape, ids, pieces, self.redelivered, self.deadline_ms)
 
     def expiring(self, deadline_ms: int) -> "Stretch":
@@ -94,6 +94,12 @@ class Stretch:
             Stretch(self.shape, range(message_id, message_id + 1), [piece], True, self.deadline_ms)
             for message_id, piece in zip(self.ids, self.pieces, strict=True)
         ]
+
+
+def part_of(ids: range, start: int, stop: int, step: int = 1) -> range:
+    """Return ``ids[start:stop:step]``; of a single id with step 1, so that its end is where its neighbour begins."""
+    part = ids[start:stop:step]
+    return part if part.step == 1 or len(part) != 1 else range(part.start, part.start + 1)
 
 
 class MessageIds:

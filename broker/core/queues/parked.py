@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from broker.core.messages import Stretch
+from broker.core.messages import Stretch, part_of
 from broker.core.queues.paged import FETCH_OCTETS, PAGE_OCTETS, decode_page, encode_page, load
 from broker.core.spans import Spans
 from protocol.content import PLAIN_PERSISTENT, PLAIN_TRANSIENT, Shape
@@ -92,7 +92,7 @@ class ParkedStretch(Stretch):
 
     def part(self, start: int, stop: int, step: int = 1) -> Stretch:
         """As ``Stretch.part``."""
-        return ParkedStretch(self.page, self.ids[start:stop:step], self.is_logged, self.redelivered)
+        return ParkedStretch(self.page, part_of(self.ids, start, stop, step), self.is_logged, self.redelivered)
 
     def resident_octets(self) -> int:
         """Return about what it takes in memory."""
