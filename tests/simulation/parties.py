@@ -61,6 +61,8 @@ class Publisher(Client):
     def __init__(self, world: "World", number: int, mode: Literal["confirm", "tx", "plain"]) -> None:
         super().__init__(world, number)
         self.mode = mode
+        self.session = 1000 * number
+        """Names the publisher in its messages: order is kept on a connection, not from one to the next."""
         self.next_number = 0
         self.routes = [route for route in world.shape.routes if mode != "tx" or not route.may_be_refused]
         self.open: deque[Sent] = deque()  # confirm: in the order of tags
@@ -70,6 +72,7 @@ class Publisher(Client):
         self.is_answered = True
 
     def opened(self) -> None:
+        self.session += 1
         self.open.clear()
         self.gathered.clear()
         self.returns.clear()
@@ -121,7 +124,7 @@ class Publisher(Client):
         is_mandatory = route is UNROUTABLE and world.turns.chance.random() < 0.5
         octets = b""
         for _ in range(count):
-            name = (self.number, self.next_number)
+            name = (self.session, self.next_number)
             self.next_number += 1
             body = body_of(name)
             octets += publish_frame(route.exchange.encode(), route.key.encode(), 1, int(is_mandatory))
