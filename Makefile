@@ -14,7 +14,7 @@ READY := $(VENV)/ready
 CONTAINER_IMAGE := localhost/leveret
 CODE := broker protocol storage conformance bench tests
 
-.PHONY: help run test check format types conformance differential conformance-document bench bench-compare torture docs container container-test clean
+.PHONY: help run test check format types conformance differential conformance-document bench bench-compare torture docs container container-test tools-test clean
 
 # The engine that answers, docker or podman; HEALTHCHECK is not part of podman's usual format.
 define FIND_ENGINE
@@ -87,6 +87,10 @@ $(VENV)/container/ready: tests/container/requirements.txt
 	$(PYTHON) -m venv $(VENV)/container
 	$(VENV)/container/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
+
+tools-test: $(READY) ## Install Celery, Flower and pyrabbit2, and run the tests that use them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,tools]'
+	$(BIN)/python -m pytest tests/tools $(ARGS)
 
 clean: ## Remove the environment and all that was built; data stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

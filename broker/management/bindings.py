@@ -6,7 +6,7 @@ One binding among those between two ends is named by its ``properties_key``: rou
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from broker.core.bindings import Binding
 from broker.core.exchanges.erlang_hash import hash_of_table
@@ -141,10 +141,19 @@ class Between:
         return _listing(describe_binding(vhost.name, each) for each in self._bindings(call))
 
     def _named(self, call: Call) -> Binding:
+        """Return the binding; some clients quote its key twice in the path, others once, and RabbitMQ takes both."""
+        props = call["props"]
+        routing_key, _, mark = props.partition("~")
+        quoted_once = None
         for binding in self._bindings(call):
-            if properties_key(binding.routing_key, binding.arguments) == call["props"]:
+            key = properties_key(binding.routing_key, binding.arguments)
+            if key == props:
                 return binding
-        raise NotThere
+            if binding.routing_key == unquote_plus(routing_key) and key.partition("~")[2] == mark:
+                quoted_once = binding
+        if quoted_once is None:
+            raise NotThere
+        return quoted_once
 
     def get(self, call: Call) -> dict[str, Any]:
         vhost, name = call.vhost(), self._destination(call)

@@ -6,7 +6,7 @@ its ``Location`` says, and takes 404 for what is gone.
 
 import json
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -87,6 +87,7 @@ def test_bindings_are_found_by_their_properties_key(
     assert listed["destination_type"] == {"q": "queue", "e": "exchange"}[kind]
     assert terraform.get(path) == [listed]
     assert terraform.get(f"{path}/{key}") == listed
+    assert terraform.get(f"{path}/{quote(unquote(listed['properties_key']), safe='~')}") == listed
     assert terraform.delete(f"{path}/{key}") == 204
     assert error(terraform("GET", f"{path}/{key}")) == NOT_FOUND
 
