@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import RunningBroker
-from tests.torture import TALLY
+from tests.torture import MEASURED, TALLY
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +52,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("tried for the promises (docs/promises.md)")
         for (kind, unit), number in sorted(TALLY.items(), key=lambda each: (int(each[0][0][1:]), each[0][1])):
             terminalreporter.write_line(f"{kind}: {number:,} {unit}")
+        for kind, what in MEASURED:
+            terminalreporter.write_line(f"{kind}: {what}")
     path = os.environ.get("LEVERET_TORTURE_TALLY")
     if path:
-        Path(path).write_text(json.dumps([[*key, number] for key, number in sorted(TALLY.items())]))
+        ran = [[*key, number] for key, number in sorted(TALLY.items())]
+        Path(path).write_text(json.dumps({"ran": ran, "measured": MEASURED}))

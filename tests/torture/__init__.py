@@ -12,6 +12,7 @@ from typing import TypeVar
 
 IS_NIGHT = os.environ.get("LEVERET_TORTURE") == "night"
 SLICE, SLICES = (int(word) for word in os.environ.get("LEVERET_TORTURE_SLICE", "0/1").split("/"))
+MEASURED: list[tuple[str, str]] = []  # (kind, what was found)
 TALLY: Counter[tuple[str, str]] = Counter()  # (kind, unit): how many were run by this process
 
 Place = TypeVar("Place")
@@ -38,3 +39,8 @@ def those_of_slice(places: Sequence[Place], by_day: int) -> Sequence[Place]:
 def ran(kind: str, number: int, unit: str) -> None:
     """Tell that so many more of ``unit`` were run for test kind ``kind`` (docs/promises.md), such as T3, 1, states."""
     TALLY[kind, unit] += number
+
+
+def measured(kind: str, what: str) -> None:
+    """Tell a figure that was found on the way, to be printed and noted."""
+    MEASURED.append((kind, what))

@@ -78,7 +78,7 @@ def run_slice(name: str, kind: Kind, index: int, more: Sequence[str]) -> dict[st
             "passed": ended.returncode == 0,
             "seconds": round(time.monotonic() - began_s, 1),
             "revision": revision(),
-            "ran": json.loads(tally.read_text()) if tally.exists() else [],
+            **(json.loads(tally.read_text()) if tally.exists() else {"ran": [], "measured": []}),
         }
 
 
@@ -113,6 +113,7 @@ def summary(notes: Sequence[dict[str, Any]]) -> list[str]:
         minutes = sum(note["seconds"] for note in own) / 60
         lines.append(f"{name}: {kind.what}: {passed} of {kind.slices} slices passed, {minutes:.1f} min")
         lines += [f"    {each}: {number:,} {unit}" for (each, unit), number in sorted(ran.items())]
+        lines += [f"    {each}: {what}" for note in own for each, what in note.get("measured", [])]
         lines += [f"    slice {note['slice']} FAILED at {note['revision']}" for note in own if not note["passed"]]
     return lines
 
