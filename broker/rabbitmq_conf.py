@@ -99,6 +99,11 @@ def timeout(text: str) -> int:
     return 0 if text in ("false", "undefined", "infinity") else whole(text)
 
 
+def yes_or_no(text: str) -> str:
+    """Return a truth value as our settings have it. Raises ValueError."""
+    return "yes" if truth(text) else "no"
+
+
 def as_is(text: str) -> str:
     """Return the text."""
     return text
@@ -133,9 +138,46 @@ PLAIN: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "load_definitions": ("load_definitions", as_is),
     "management.load_definitions": ("load_definitions", as_is),
     "definitions.local.path": ("load_definitions", as_is),
+    "management.ssl.certfile": ("management_tls_certificate", as_is),
+    "management.ssl.keyfile": ("management_tls_key", as_is),
+    "management.ssl.cacertfile": ("management_tls_ca", as_is),
+    "management.ssl.password": ("management_tls_key_pass", as_is),
+    "management.ssl.port": ("management_tls_port", whole),
+    "prometheus.ssl.port": ("metrics_tls_port", whole),
+    "auth_oauth2.resource_server_id": ("oauth2_resource_server_id", as_is),
+    "auth_oauth2.issuer": ("oauth2_issuer", as_is),
+    "auth_oauth2.jwks_url": ("oauth2_jwks_url", as_is),
+    "auth_oauth2.jwks_uri": ("oauth2_jwks_url", as_is),
+    "auth_oauth2.https.cacertfile": ("oauth2_ca", as_is),
+    "auth_oauth2.default_key": ("oauth2_default_key", as_is),
+    "auth_oauth2.verify_aud": ("oauth2_verify_aud", yes_or_no),
+    "auth_oauth2.scope_prefix": ("oauth2_scope_prefix", as_is),
+    "auth_oauth2.additional_scopes_key": ("oauth2_additional_scopes_key", as_is),
 }
 
-SECRET: Final = ("default_pass", "ssl_options.password")
+SECRET: Final = ("default_pass", "ssl_options.password", "management.ssl.password")
+
+BACKENDS: Final = {
+    "internal": "internal",
+    "rabbit_auth_backend_internal": "internal",
+    "oauth2": "oauth2",
+    "rabbit_auth_backend_oauth2": "oauth2",
+    "rabbitmq_auth_backend_oauth2": "oauth2",
+}
+
+# Beginning of keys that go on with a number or a name: our key, a list.
+LISTS: Final = {
+    "auth_backends.": "auth_backends",
+    "auth_oauth2.algorithms.": "oauth2_algorithms",
+    "auth_oauth2.preferred_username_claims.": "oauth2_preferred_username_claims",
+    "auth_oauth2.signing_keys.": "oauth2_signing_keys",
+    "auth_oauth2.scope_aliases.": "oauth2_scope_aliases",
+}
+
+TLS_PORTS: Final = {"management": ("management_port", "management_tls_port", 15671)} | {
+    "prometheus": ("metrics_port", "metrics_tls_port", 15691)
+}
+"""Whose keys begin with what: the plain port, that over TLS, and which one that is where the file names none."""
 
 QUIET: Final = (
     r"log\.(console|file|connection|channel|queue|exchange|default|upgrade)(\..*)?",
@@ -148,6 +190,8 @@ QUIET: Final = (
     r"queue_master_locator",
     r"cluster_(formation|partition_handling|name|keepalive_interval)(\..*)?",
     r"vm_memory_(high_watermark_paging_ratio|calculation_strategy)",
+    r"(management|prometheus)\.ssl\.(ip|versions\..*|honor_.*|client_renegotiation|secure_renegotiate|depth)",
+    r"auth_oauth2\.https\.(depth|fail_if_no_peer_cert|hostname_verification)",
 )
 """Keys whose effect is there without them, or that only a cluster has: accepted without a word."""
 
@@ -231,6 +275,7 @@ def take_lines(given: Given, file: Path, lines: list[tuple[int, str, str]]) -> l
     ports: dict[str, str] = {}
     tags: list[str] = []
     patterns = dict.fromkeys(KINDS, ".*")
+    lists: dict[str, dict[str, str]] = {}
     for number, key, value in lines:
         place = f"{key} in {str(file)!r}, line {number}"
         try:
@@ -239,6 +284,15 @@ def take_lines(given: Given, file: Path, lines: list[tuple[int, str, str]]) -> l
                 given.take("loopback_users", tuple(loopback), place)
             elif key.startswith(("listeners.tcp.", "listeners.ssl.")) or key in ("listeners.tcp", "listeners.ssl"):
                 take_listener(given, ports, key, value, place)
+            elif (start := next((each for each in LISTS if key.startswith(each)), None)) is not None:
+                take_list(given, lists.setdefault(start, {}), start, key, value, place)
+            elif re.fullmatch(r"(management|prometheus)\.ssl\.(verify|fail_if_no_peer_cert)", key):
+                tls[key] = value
+                take_http_tls(given, tls, place)
+            elif key.startswith("prometheus.ssl.") and key.removeprefix("prometheus.") in HTTP_FILES:
+                take_metrics_file(given, key, value, place)
+            elif key == "auth_oauth2.https.peer_verification" and value == "verify_peer":
+                pass  # It is always verified here.
             elif key in ("ssl_options.verify", "ssl_options.fail_if_no_peer_cert") or "ssl_options.versions." in key:
                 tls[key] = value
                 take_tls(given, tls, place)
@@ -258,7 +312,67 @@ def take_lines(given: Given, file: Path, lines: list[tuple[int, str, str]]) -> l
         except ValueError as error:
             shown = "the value" if key in SECRET else repr(value)
             problems.append(f"{place}: {shown} is not allowed; {error}")
+    take_tls_ports(given, file, {key for _, key, _ in lines})
     return problems
+
+
+HTTP_FILES: Final = ("ssl.certfile", "ssl.keyfile", "ssl.cacertfile")
+
+
+def take_list(given: Given, list_: dict[str, str], start: str, key: str, value: str, place: str) -> None:
+    """Take one of several values, or one thing by its name. Raises ValueError."""
+    name = key.removeprefix(start)
+    if start == "auth_backends.":
+        if value not in BACKENDS:
+            raise ValueError("it must be internal or oauth2: there are no other backends here")
+        value = BACKENDS[value]
+    list_[name] = value
+    if start == "auth_oauth2.signing_keys.":
+        values = [f"{kid}={path}" for kid, path in list_.items()]
+    elif start == "auth_oauth2.scope_aliases.":
+        values = [f"{alias}={scope}" for alias, scope in aliases(list_).items()]
+    else:
+        values = list(list_.values())
+    given.take(LISTS[start], tuple(values), place)
+
+
+def aliases(given: Mapping[str, str]) -> dict[str, str]:
+    """Return scopes by alias: keys are aliases, or numbers with ``.alias`` and ``.scope``."""
+    found: dict[str, str] = {}
+    for key, value in given.items():
+        number, _, part = key.partition(".")
+        if not (number.isdecimal() and part in ("alias", "scope")):
+            found[key] = value
+        elif f"{number}.alias" in given and f"{number}.scope" in given:
+            found[given[f"{number}.alias"]] = given[f"{number}.scope"]
+    return found
+
+
+def take_http_tls(given: Given, options: Mapping[str, str], place: str) -> None:
+    """Take what becomes of the certificates of those who come by HTTP."""
+    verifies = {options.get(f"{each}.ssl.verify") for each in TLS_PORTS}
+    needed = {options.get(f"{each}.ssl.fail_if_no_peer_cert") for each in TLS_PORTS}
+    wanted = "ignore" if "verify_peer" not in verifies else "require" if "true" in needed else "ask"
+    given.take("management_tls_clients", wanted, place)
+
+
+def take_metrics_file(given: Given, key: str, value: str, place: str) -> None:
+    """Take a file for the metrics, which have the same as the HTTP API here."""
+    ours, _ = PLAIN[key.replace("prometheus.", "management.")]
+    if given.values.get(ours, value) != value:
+        given.warnings.append(f"{place}: it has no effect here, management.{key.removeprefix('prometheus.')} counts")
+    else:
+        given.take(ours, value, place)
+
+
+def take_tls_ports(given: Given, file: Path, keys: set[str]) -> None:
+    """Have the ports that TLS is spoken on; as in RabbitMQ, only these where the file says nothing of plain ones."""
+    for name, (plain, over_tls, number) in TLS_PORTS.items():
+        if any(key.startswith(f"{name}.ssl.") for key in keys):
+            if over_tls not in given.values:
+                given.take(over_tls, number, f"{name}.ssl in {str(file)!r}")
+            if not any(key.startswith((f"{name}.tcp.", f"{name}.listener.")) for key in keys):
+                given.take(plain, 0, f"{name}.ssl in {str(file)!r}")
 
 
 def loopback_users(users: list[str] | None, key: str, value: str) -> list[str]:
@@ -279,7 +393,7 @@ def take_listener(given: Given, ports: dict[str, str], key: str, value: str, pla
     kind = "tls_port" if key.startswith("listeners.ssl") else "port"
     if value == "none":
         if kind == "port":
-            given.warnings.append(f"{place}: plain TCP is always listened for")
+            given.take("plain_tcp", "off", place)
         return
     host, _, port = value.rpartition(":")
     number = whole(port)

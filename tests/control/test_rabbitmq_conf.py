@@ -54,6 +54,29 @@ def conf(tmp_path: Path, *lines: str) -> Path:
         ("log.console.level = debug", "log_level", "debug"),
         ("log.file.level = critical", "log_level", "error"),
         ("load_definitions = /d.json", "load_definitions", "/d.json"),
+        ("listeners.tcp = none", "plain_tcp", "off"),
+        ("management.ssl.port = 15671", "management_tls_port", 15671),
+        ("management.ssl.certfile = /m.pem", "management_tls_certificate", "/m.pem"),
+        ("management.ssl.certfile = /m.pem", "management_tls_port", 15671),
+        ("management.ssl.certfile = /m.pem", "management_port", 0),
+        ("prometheus.ssl.port = 15691", "metrics_tls_port", 15691),
+        ("prometheus.ssl.keyfile = /m.key", "management_tls_key", "/m.key"),
+        ("prometheus.ssl.keyfile = /m.key", "metrics_port", 0),
+        ("management.ssl.verify = verify_peer", "management_tls_clients", "ask"),
+        ("auth_backends.1 = rabbit_auth_backend_oauth2", "auth_backends", ("oauth2",)),
+        ("auth_backends.1 = internal", "auth_backends", ("internal",)),
+        ("auth_oauth2.resource_server_id = rabbit", "oauth2_resource_server_id", "rabbit"),
+        ("auth_oauth2.issuer = https://issuer", "oauth2_issuer", "https://issuer"),
+        ("auth_oauth2.jwks_url = https://issuer/keys", "oauth2_jwks_url", "https://issuer/keys"),
+        ("auth_oauth2.https.cacertfile = /ca.pem", "oauth2_ca", "/ca.pem"),
+        ("auth_oauth2.default_key = k1", "oauth2_default_key", "k1"),
+        ("auth_oauth2.signing_keys.k1 = /k1.pem", "oauth2_signing_keys", ("k1=/k1.pem",)),
+        ("auth_oauth2.algorithms.1 = RS256", "oauth2_algorithms", ("RS256",)),
+        ("auth_oauth2.preferred_username_claims.1 = email", "oauth2_preferred_username_claims", ("email",)),
+        ("auth_oauth2.verify_aud = false", "oauth2_verify_aud", "no"),
+        ("auth_oauth2.scope_prefix = api://", "oauth2_scope_prefix", "api://"),
+        ("auth_oauth2.additional_scopes_key = roles", "oauth2_additional_scopes_key", "roles"),
+        ("auth_oauth2.scope_aliases.boss = r.tag:administrator", "oauth2_scope_aliases", ("boss=r.tag:administrator",)),
     ],
 )
 def test_a_key_becomes_a_setting(tmp_path: Path, line: str, key: str, value: object) -> None:
@@ -175,3 +198,41 @@ def test_definitions_that_are_wrong_stop_the_start(tmp_path: Path, text: str) ->
     assert done.returncode == 65
     assert done.stderr.startswith("leveret: load_definitions: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_lists_of_oauth2_gather_over_lines(tmp_path: Path) -> None:
+    lines = (
+        "auth_backends.1 = oauth2",
+        "auth_backends.2 = internal",
+        "auth_oauth2.algorithms.1 = RS256",
+        "auth_oauth2.algorithms.2 = ES256",
+        "auth_oauth2.scope_aliases.1.alias = api://Boss",
+        "auth_oauth2.scope_aliases.1.scope = r.tag:administrator r.read:*/*",
+        "auth_oauth2.scope_aliases.dev = r.tag:management",
+        "auth_oauth2.https.peer_verification = verify_peer",
+    )
+    given = read(conf(tmp_path, *lines), {})
+    assert given.warnings == []
+    assert given.values["auth_backends"] == ("oauth2", "internal")
+    assert given.values["oauth2_algorithms"] == ("RS256", "ES256")
+    boss = "api://Boss=r.tag:administrator r.read:*/*"
+    assert given.values["oauth2_scope_aliases"] == (boss, "dev=r.tag:management")
+    settings = load({}, given.values, given.places)
+    assert settings.auth_backends == ("oauth2", "internal")
+
+
+def test_backend_that_there_is_not_ends_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfError, match="'ldap' is not allowed; it must be internal or oauth2"):
+        read(conf(tmp_path, "auth_backends.1 = ldap"), {})
+
+
+def test_keys_are_not_taken_from_where_anybody_could_change_them(tmp_path: Path) -> None:
+    given = read(conf(tmp_path, "auth_oauth2.jwks_url = http://issuer/keys"), {})
+    with pytest.raises(SettingsError, match=r"auth_oauth2.jwks_url in .* begins with https://"):
+        load({}, given.values, given.places)
+
+
+def test_plain_and_tls_ports_of_the_api_may_be_both(tmp_path: Path) -> None:
+    lines = ("management.tcp.port = 15672", "management.ssl.port = 15671", "management.ssl.certfile = /m.pem")
+    values = read(conf(tmp_path, *lines), {}).values
+    assert (values["management_port"], values["management_tls_port"]) == (15672, 15671)
