@@ -81,6 +81,11 @@ PLAIN_TRANSIENT: Final = _PLAIN[False][0]
 PLAIN_PERSISTENT: Final = _PLAIN[True][0]
 
 
+def plain_facts(persistent: bool, priority: int | None) -> ContentFacts:
+    """Return the facts of headers that ask for nothing else."""
+    return _PLAIN[persistent][0 if priority is None else priority + 1]
+
+
 class Shape:
     """What the messages of a run have in common; a message is its shape's ``lead`` followed by its piece.
 

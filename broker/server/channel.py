@@ -105,15 +105,19 @@ class Channel:
         """Route a run of messages and append it to its queues. Ref: basic.publish."""
         publish, shape, pieces = run.publish, run.shape, run.pieces
         facts = shape.facts
-        if not facts.is_plain:
-            self._exchange_to_publish(publish)  # Its errors come first.
-            check_content(facts, self.connection.access)
-            if facts.has_carbon or facts.reply_to is not None:
-                self._publish_by_headers(run)
-                return
         tally = self._routes.get(publish)
         vhost = self.connection.vhost
-        if tally is None or tally.route.topology_version != vhost.topology_version:
+        is_known = tally is not None and tally.route.topology_version == vhost.topology_version
+        reply_queue = None
+        if not facts.is_plain:
+            if not is_known:
+                self._exchange_to_publish(publish)  # Its errors come first.
+            check_content(facts, self.connection.access)
+            if facts.has_carbon:
+                self._publish_by_headers(run)
+                return
+            reply_queue = self._reply_queue_of(shape)
+        if tally is None or not is_known:
             if run.routing_keys is not None:
                 publish_keyed(self, run, run.routing_keys)
                 return
@@ -125,7 +129,18 @@ class Channel:
             route = self.broker.enqueuer.route_to(queues, vhost.topology_version)
             tally = self._cache(publish, self.tally(publish, exchange, route))
         tally.count += len(pieces)
-        self.enqueue(publish, tally.route, shape, pieces)
+        if reply_queue is None:
+            self.enqueue(publish, tally.route, shape, pieces)
+            return
+        for request, contents in reply_queue.requests(shape, pieces):
+            self.enqueue(publish, tally.route, request, contents)
+
+    def _reply_queue_of(self, shape: Shape) -> ReplyQueue | None:
+        """Return the queue that direct replies come back by, if messages ask for such. Raises PreconditionFailed."""
+        is_request = shape.facts.reply_to == REPLY_TO
+        if is_request and self.reply_queue is None:
+            raise PreconditionFailed("fast reply consumer does not exist")
+        return self.reply_queue if is_request else None
 
     def _publish_by_headers(self, run: PublishRun) -> None:
         """Publish messages whose headers matter: each by itself, unless the run has one header and goes one way.
@@ -135,14 +150,12 @@ class Channel:
         publish, shape = run.publish, run.shape
         vhost = self.connection.vhost
         exchange = self._exchange_to_publish(publish)
-        if shape.facts.reply_to == REPLY_TO and self.reply_queue is None:
-            raise PreconditionFailed("fast reply consumer does not exist")
-        firehose = self.broker.firehose
+        reply_queue, firehose = self._reply_queue_of(shape), self.broker.firehose
         is_one = shape.lead and vhost.looks_at(exchange) is not LooksAt.MESSAGE
         for pieces in [run.pieces] if is_one else [[piece] for piece in run.pieces]:
             addressed = Addressed(shape, pieces, publish.routing_key)
-            if shape.facts.reply_to == REPLY_TO and self.reply_queue is not None:
-                addressed.replace_reply_to(self.reply_queue.name)
+            if reply_queue is not None:
+                addressed.replace_reply_to(reply_queue.name)
             self.connection.access.check_topics("write", exchange, addressed.routing_keys)
             queues = vhost.route_message(exchange, addressed)
             route = self.broker.enqueuer.route_to(queues, vhost.topology_version)

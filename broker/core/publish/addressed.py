@@ -6,7 +6,7 @@ RabbitMQ: Sender-selected Distribution, Direct Reply-to.
 from typing import Final
 
 from broker.core.publish.routable import Routable
-from protocol.content import Shape
+from protocol.content import Shape, short_string
 from protocol.errors import PreconditionFailed
 from protocol.headers import decode_headers, with_header_payload, with_headers, with_reply_to
 from protocol.tables import FieldTable, type_name
@@ -45,7 +45,7 @@ class Addressed(Routable):
 
     def replace_reply_to(self, name: str) -> None:
         """Name the queue that leads back to the publisher."""
-        payload = with_reply_to(self.shape.header_payload(self.pieces[0]), name)
+        payload = with_reply_to(self.shape.header_payload(self.pieces[0]), short_string(name.encode()))
         self.shape, self.pieces = with_header_payload(self.shape, self.pieces, payload)
 
 

@@ -3,16 +3,23 @@
 RabbitMQ: Direct Reply-to.
 """
 
+from collections.abc import Iterator
+from typing import Final
+
 from broker.core.consumers import Consumer
 from broker.core.messages import Stretch
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
+from protocol.content import ContentFacts, Shape, plain_facts, short_string
+from protocol.headers import with_header_payload, with_reply_to
+
+_SHAPES_MAX: Final = 256
 
 
 class ReplyQueue(ClassicQueue):
     """What the default exchange routes a reply to; ``name`` is the token that requests carry as reply-to."""
 
-    __slots__ = ("consumer",)
+    __slots__ = ("_address", "_shapes", "consumer")
 
     def __init__(self, name: str, vhost_name: str, context: QueueContext) -> None:
         super().__init__(
@@ -26,8 +33,41 @@ class ReplyQueue(ClassicQueue):
             context=context,
         )
         self.consumer: Consumer | None = None
+        self._address = short_string(name.encode())
+        self._shapes: dict[tuple[bytes, ContentFacts], Shape] = {}
 
     def publish(self, stretch: Stretch) -> None:
         """Deliver replies; a client that has gone gets none."""
         if self.consumer is not None:
             self.consumer.sink.deliver(self.consumer, stretch)
+
+    def requests(self, shape: Shape, pieces: list[bytes]) -> Iterator[tuple[Shape, list[bytes]]]:
+        """Yield messages of its client's, whose reply-to is the pseudo-queue's name, with its own name there.
+
+        Their header is no longer what they have in common with others, unless they are several; what is prepared for
+        a shape is of use to the next one as well.
+        """
+        if shape.lead and len(pieces) > 1:
+            yield with_header_payload(shape, pieces, with_reply_to(shape.header_payload(pieces[0]), self._address))
+            return
+        for piece in pieces:
+            payload = with_reply_to(shape.header_payload(piece), self._address)
+            found, changed = with_header_payload(shape, [piece], payload)
+            if found.lead:
+                changed = [found.lead + changed[0]]
+            yield self._shape(found), changed
+
+    def _shape(self, found: Shape) -> Shape:
+        """Return what a message without a lead shares with others of its address; ``found`` was made for it alone."""
+        facts = found.facts
+        if facts.expiration is None and facts.user_id is None and not facts.has_carbon:
+            facts = plain_facts(facts.persistent, facts.priority)  # Its reply-to is like any other now.
+        key = found.address, facts
+        shape = self._shapes.get(key)
+        if shape is None:
+            shape = Shape(found.exchange, found.routing_key, found.address, found.channel, found.frame_max, facts)
+            if facts.is_plain:
+                if len(self._shapes) >= _SHAPES_MAX:
+                    self._shapes.clear()
+                self._shapes[key] = shape
+        return shape
