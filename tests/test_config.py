@@ -140,7 +140,7 @@ def test_an_unknown_key_of_the_file_is_named_with_the_nearest(tmp_path: Path) ->
 
 def test_an_unknown_key_without_a_near_one_gets_the_whole_list(tmp_path: Path) -> None:
     (line,) = problems(config=toml(tmp_path, "colour = 1\n"))
-    assert "allowed are host, port, data_dir, " in line
+    assert "allowed are host, port, plain_tcp, data_dir, " in line
     assert "config" not in line.partition("allowed are")[2]
 
 
