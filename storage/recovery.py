@@ -4,7 +4,7 @@ Without their bodies: these are read when somebody wants them, see reading.py.
 """
 
 import struct
-from array import array
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,7 +14,7 @@ from storage.datadir import CleanMark, DataDirectory
 from storage.definitions import Definition
 from storage.files import Disk
 from storage.log import Reading, SegmentReader, segment_path
-from storage.messages import Chunk, MessageIndex
+from storage.messages import MessageIndex
 from storage.records import (
     PUBLISH,
     PUBLISH_HEAD,
@@ -50,7 +50,7 @@ class RecoveredRun(NamedTuple):
         return any(self.queues.values())
 
 
-Columns: TypeAlias = "array[int]"
+Columns: TypeAlias = Sequence[int]
 
 
 class LiveRuns:
@@ -106,19 +106,24 @@ class LiveRuns:
             firsts, counts = chunk.firsts, chunk.counts
             if chunk.plain is not None and chunk.live_count == len(firsts):
                 if firsts[-1] - firsts[0] == len(firsts) - 1:
-                    yield chunk.plain[0], array("Q", firsts[:1]), array("Q", [len(firsts)])
+                    yield chunk.plain[0], firsts[:1], (len(firsts),)
                 else:
                     yield chunk.plain[0], firsts, counts
                 continue
-            found: dict[int, tuple[Columns, Columns]] = {}
-            for first_id, count, queue_id in self._pairs(chunk):
-                columns = found.get(queue_id)
-                if columns is None:
-                    columns = found[queue_id] = (array("Q"), array("Q"))
-                columns[0].append(first_id)
-                columns[1].append(count)
-            for queue_id, columns in found.items():
-                yield queue_id, *columns
+            found: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+            for first_id, count, live, queue_ids in zip(firsts, counts, chunk.live, chunk.queues, strict=True):
+                if not live:
+                    continue
+                if first_id in chunk.settled:
+                    for message_id, live_in in enumerate(self._index.queue_sets(first_id), first_id):
+                        for queue_id in live_in:
+                            found[queue_id].append((message_id, 1))
+                else:
+                    for queue_id in queue_ids:
+                        found[queue_id].append((first_id, count))
+            for queue_id, pairs in found.items():
+                part_firsts, part_counts = zip(*pairs, strict=True)
+                yield queue_id, part_firsts, part_counts
 
     def place_count(self) -> int:
         """How many places messages have in queues: one that is live in two counts twice."""
@@ -127,21 +132,6 @@ class LiveRuns:
     def redelivered_upto(self, queue_id: int) -> int:
         """What is live in the queue has been delivered before up to this id."""
         return self._index.watermarks.get(queue_id, 0)
-
-    def _pairs(self, chunk: Chunk) -> Iterator[tuple[int, int, int]]:
-        """First id, count and queue of what is live in a chunk."""
-        settled = chunk.settled
-        columns = zip(chunk.firsts, chunk.counts, chunk.live, chunk.queues, strict=True)
-        for first_id, count, live, queue_ids in columns:
-            if not live:
-                continue
-            if first_id in settled:
-                for message_id, live_in in enumerate(self._index.queue_sets(first_id), first_id):
-                    for queue_id in live_in:
-                        yield message_id, 1, queue_id
-                continue
-            for queue_id in queue_ids:
-                yield first_id, count, queue_id
 
     def _spans(self) -> Iterator[tuple[int, int, tuple[int, ...]]]:
         """(first id, id after the last, queues) of messages that are live in the same queues; neighbours may be too."""

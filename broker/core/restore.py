@@ -1,15 +1,20 @@
 """What the log recovered goes back into its queues, at the start."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
-from broker.core.messages import Stretch, decode_envelope
+from broker.core.messages import Stretch
 from broker.core.queues.classic import ClassicQueue
+from protocol.errors import FrameError
 from storage.reading import LogReader
 from storage.recovery import LiveRuns, RecoveredRun
 
 READ_OCTETS: Final = 4 << 20
+READ_RUNS: Final = 1024
+"""Read in one go, at the most."""
 
 
 def restore_messages(
@@ -40,16 +45,7 @@ def restore_messages(
             else:
                 bodied.add(queue_id)
     if bodied:
-        residency = queues[next(iter(bodied))].context.residency
-        for run in runs.of_queues(bodied):
-            wanted = {queue_id: redelivered for queue_id, redelivered in run.queues.items() if queue_id in bodied}
-            wanted = {
-                each: redelivered for each, redelivered in wanted.items() if not queues[each].restores_ids(redelivered)
-            }
-            if wanted:
-                _restore_bodies(run._replace(queues=wanted), queues, reading, wall_ms, on_progress)
-            if residency.is_due:
-                residency.relieve()
+        _restore_bodies(_to_read(runs.of_queues(bodied), queues), queues, reading, wall_ms, on_progress)
     for queue in queues.values():
         queue.restored()
     return unknown
@@ -72,24 +68,58 @@ def _split(firsts: Sequence[int], counts: Sequence[int], upto: int) -> list[tupl
     return [(old_firsts, old_counts, True), (new_firsts, new_counts, False)]
 
 
+def _to_read(runs: Iterable[RecoveredRun], queues: Mapping[int, ClassicQueue]) -> Iterator[RecoveredRun]:
+    """Yield ``runs`` with those of their queues that have to see the messages."""
+    for run in runs:
+        wanted = {
+            queue_id: redelivered
+            for queue_id, redelivered in run.queues.items()
+            if queue_id in queues and not queues[queue_id].restores_ids(redelivered)
+        }
+        if wanted:
+            yield run._replace(queues=wanted)
+
+
 def _restore_bodies(
-    run: RecoveredRun,
+    runs: Iterator[RecoveredRun],
     queues: Mapping[int, ClassicQueue],
     reading: LogReader,
     wall_ms: Callable[[], int],
     on_progress: Callable[[int], None],
 ) -> None:
-    """Read the messages of ``run``, and restore them whole."""
-    ids = run.ids
-    while ids:
-        found = reading.read_now([ids], READ_OCTETS)
-        ids = ids[found.covered :]
-        on_progress(found.covered * len(run.queues))
+    """Read the messages of ``runs``, many runs at a time, and restore them whole. What cannot be read is left out."""
+    residency = next(iter(queues.values())).context.residency
+    waiting: deque[RecoveredRun] = deque()
+    while True:
+        waiting.extend(islice(runs, READ_RUNS - len(waiting)))
+        if not waiting:
+            return
+        found = reading.read_now([run.ids for run in waiting], READ_OCTETS)
+        places = iter(waiting)
+        run = next(places)
         for read in found.runs:
-            shape, published_ms = decode_envelope(read.envelope, read.pieces[0])
+            while run.ids.stop <= read.ids.start:
+                run = next(places)
+            try:
+                shape, published_ms = residency.shapes.decode(read.envelope, read.pieces[0])
+            except FrameError:
+                continue
             age_ms = max(0, wall_ms() - published_ms)
             for queue_id, redelivered in run.queues.items():
-                queue = queues[queue_id]
                 stretch = Stretch(shape, read.ids, read.pieces, redelivered)
-                queue.restore(stretch, age_ms, run.return_counts.get(queue_id, 0))
-                queue.context.residency.arrived_octets += stretch.resident_octets()
+                queues[queue_id].restore(stretch, age_ms, run.return_counts.get(queue_id, 0))
+                residency.arrived_octets += stretch.resident_octets()
+        _drop(waiting, found.covered, on_progress)
+        if residency.is_due:
+            residency.relieve()
+
+
+def _drop(waiting: deque[RecoveredRun], count: int, on_progress: Callable[[int], None]) -> None:
+    """Take the first ``count`` messages off."""
+    while count:
+        run = waiting.popleft()
+        done = min(count, len(run.ids))
+        count -= done
+        on_progress(done * len(run.queues))
+        if done < len(run.ids):
+            waiting.appendleft(run._replace(ids=run.ids[done:]))
