@@ -119,10 +119,10 @@ def _page(
         count, start = len(stretch.ids), max(0, offset - position)
         for part in read(stretch.part(start, min(count, start + limit - len(items)))) if start < count else ():
             first = stretch.ids.index(part.ids.start)
-            for place in range(len(part.pieces)):
-                items.append(
-                    _item(call, part, place, position + first + place, first + place, facts, encoding, truncate)
-                )
+            items += [
+                _item(call, part, place, position + first + place, first + place, facts, encoding, truncate)
+                for place in range(len(part.pieces))
+            ]
         position += count
         if len(items) >= limit:
             break
@@ -158,13 +158,14 @@ def _page_of_stream(call: Call, queue: StreamQueue) -> dict[str, Any]:
     offset, limit = max(first, _number(call, "offset", 0, 1 << 62)), _number(call, "limit", LIMIT, LIMIT_MAX)
     encoding, truncate = call.query.get("encoding", "auto"), _number(call, "truncate", TRUNCATE, 1 << 31)
     items: list[dict[str, Any]] = []
-    while offset + len(items) < log.next_offset and len(items) < limit:
-        at = offset + len(items)
+    at = offset
+    while at < log.next_offset and len(items) < limit:
         stretch = log.read(at, limit - len(items))
-        if not stretch.pieces:
-            break
-        places = range(len(stretch.pieces))
-        items += [_item(call, stretch, place, at + place, {}, encoding, truncate) for place in places]
+        for part in unparked(queue, stretch):
+            places = range(len(part.pieces))
+            first = at + stretch.ids.index(part.ids.start)
+            items += [_item(call, part, place, first + place, 0, {}, encoding, truncate) for place in places]
+        at += len(stretch.ids)
     total = log.next_offset - first
     return {"state": "ready", "offset": offset, "total_count": total, "item_count": len(items), "items": items}
 

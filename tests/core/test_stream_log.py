@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from broker.core.messages import Stretch
+from broker.core.queues.parked import Page, ParkedStretch
 from broker.core.queues.stream_log import StreamLog
 from tests.core.recording import TRANSIENT_SHAPE
 
@@ -20,6 +21,7 @@ class LogAgainstList(RuleBasedStateMachine):
         self.next_id = 1
         self.now_ms = 1000
         self.kept: list[tuple[int, bytes, int]] = []
+        self.ids: dict[bytes, int] = {}
 
     @rule(sizes=st.lists(st.integers(0, 30), min_size=1, max_size=12), step=st.sampled_from([1, 3]))
     def append(self, sizes: list[int], step: int) -> None:
@@ -27,6 +29,7 @@ class LogAgainstList(RuleBasedStateMachine):
         ids = range(self.next_id, self.next_id + step * len(pieces), step)
         self.next_id = ids.stop
         self.log.append(Stretch(TRANSIENT_SHAPE, ids, pieces), self.now_ms)
+        self.ids.update(zip(pieces, ids, strict=True))
         for piece in pieces:
             self.kept.append((self.next_offset, piece, self.now_ms))
             self.next_offset += 1
@@ -39,9 +42,22 @@ class LogAgainstList(RuleBasedStateMachine):
     @rule(data=st.data(), limit=st.integers(1, 10))
     def read(self, data: st.DataObject, limit: int) -> None:
         place = data.draw(st.integers(0, len(self.kept) - 1))
-        pieces = self.log.read(self.kept[place][0], limit).pieces
-        assert 1 <= len(pieces) <= limit
-        assert pieces == [piece for _, piece, _ in self.kept[place : place + len(pieces)]]
+        stretch = self.log.read(self.kept[place][0], limit)
+        assert 1 <= len(stretch.ids) <= limit
+        pieces = [piece for _, piece, _ in self.kept[place : place + len(stretch.ids)]]
+        assert list(stretch.ids) == [self.ids[piece] for piece in pieces]
+        assert isinstance(stretch, ParkedStretch) == (self.kept[place][0] < self.log.memory_offset)
+        if not isinstance(stretch, ParkedStretch):
+            assert stretch.pieces == pieces
+
+    @rule(octets=st.integers(0, 3000), upto=st.integers(0, 60))
+    def page_out(self, octets: int, upto: int) -> None:
+        """The oldest leave memory, some for pages, but for what is not on disk yet."""
+        durable_id, page, before = self.next_id - upto, Page(), self.log.resident_octets
+        done = self.log.page_out(
+            octets, lambda each: each.ids[-1] < durable_id, lambda each: page if each.ids.start % 5 == 0 else None
+        )
+        assert self.log.resident_octets == before - done
 
     @rule(back_ms=st.integers(-10, 200))
     def find_by_time(self, back_ms: int) -> None:
@@ -54,8 +70,8 @@ class LogAgainstList(RuleBasedStateMachine):
     def trim(self, octets: int | None, age_ms: int | None) -> None:
         segment_count = self.log.segment_count
         oldest_ms = None if age_ms is None else self.now_ms - age_ms
-        forgotten = [piece for stretch in self.log.trim(octets, oldest_ms) for piece in stretch.pieces]
-        assert forgotten == [piece for _, piece, _ in self.kept[: len(forgotten)]]
+        forgotten = [message_id for ids in self.log.trim(octets, oldest_ms) for message_id in ids]
+        assert forgotten == [self.ids[piece] for _, piece, _ in self.kept[: len(forgotten)]]
         del self.kept[: len(forgotten)]
         assert (self.log.segment_count < segment_count) == bool(forgotten)
         if octets is not None and self.log.segment_count > 1:
@@ -64,6 +80,7 @@ class LogAgainstList(RuleBasedStateMachine):
     @invariant()
     def offsets_agree(self) -> None:
         assert self.log.next_offset == self.next_offset
+        assert self.log.memory_offset <= self.log.next_offset
         assert self.log.first_offset == (self.kept[0][0] if self.kept else self.next_offset)
 
 

@@ -16,9 +16,12 @@ from broker.core.names import queue_text
 from broker.core.queues.classic import DRAIN_LIMIT, ClassicQueue
 from broker.core.queues.context import QueueContext
 from broker.core.queues.offsets import OffsetHeaders
+from broker.core.queues.parked import PageFiller
 from broker.core.queues.rules import QueueRules
+from broker.core.queues.stream_ahead import ReadAhead
 from broker.core.queues.stream_log import DEFAULT_SEGMENT_OCTETS, StreamLog
 from broker.core.queues.stream_reader import StreamReader, check_offset, filter_of, first_position, seconds_of
+from broker.core.residency import Residency
 from protocol.errors import NotImplementedFault, PreconditionFailed
 
 READ_LIMIT: Final = 1024
@@ -128,9 +131,9 @@ class StreamQueue(ClassicQueue):
             return
         self._first_id = self.stream.first_id
         self._define()
-        for stretch in forgotten:
-            self.message_count -= len(stretch.pieces)
-            self.context.log.settle(self.id, stretch.ids)
+        for ids in forgotten:
+            self.message_count -= len(ids)
+            self.context.log.settle(self.id, ids)
 
     def _define(self) -> None:
         self.context.define(("queue", self.vhost_name, self.name), queue_definition(self))
@@ -152,6 +155,23 @@ class StreamQueue(ClassicQueue):
         self.stream.begin_at(fields.get("first_offset", 0))
         self._durable_offset = self.stream.next_offset
 
+    # What leaves memory
+
+    def resident_octets(self) -> int:
+        """As ``ClassicQueue.resident_octets``."""
+        return self.stream.resident_octets
+
+    def page_out(self, residency: Residency, octets: int) -> int:
+        """Let about ``octets`` leave memory, the oldest first; return how many did."""
+        assert residency.store is not None
+        durable_id = residency.store.durable_message_id
+        if residency.is_logging:
+            return self.stream.page_out(octets, lambda stretch: stretch.ids[-1] < durable_id, lambda stretch: None)
+        filler = PageFiller(residency)
+        paged_octets = self.stream.page_out(octets, lambda stretch: True, filler.add)
+        filler.finish()
+        return paged_octets
+
     # Out
 
     def drain(self) -> None:
@@ -171,7 +191,8 @@ class StreamQueue(ClassicQueue):
             waiting.append(consumer)
 
     def _can_read(self, consumer: Consumer, reader: StreamReader) -> bool:
-        return reader.position < self._durable_offset and consumer.limit() > 0
+        is_waiting = reader.ahead is not None and reader.ahead.is_waiting
+        return reader.position < self._durable_offset and consumer.limit() > 0 and not is_waiting
 
     def _read(self, consumer: Consumer, reader: StreamReader) -> int:
         """Deliver the next messages to ``consumer``, from one stretch; return how many were looked at."""
@@ -180,7 +201,19 @@ class StreamQueue(ClassicQueue):
         position = max(reader.position, self.stream.first_offset)
         limit = min(consumer.limit(), READ_LIMIT)
         read_limit = min(READ_LIMIT if reader.filter is not None else limit, self._durable_offset - position)
-        stretch = self.stream.read(position, read_limit)
+        if position >= self.stream.memory_offset:
+            stretch = self.stream.read(position, read_limit)
+            if reader.ahead is not None:
+                reader.ahead.close()
+                reader.ahead = None
+        else:
+            if reader.ahead is None:
+                reader.ahead = ReadAhead(self)
+            position, found = reader.ahead.take(position, read_limit)
+            if found is None:
+                reader.position = position
+                return 0
+            stretch = found
         count = len(stretch.pieces)
         if reader.filter is None:
             self._send(consumer, self._headers.with_offsets(stretch, range(position, position + count)))
@@ -238,7 +271,9 @@ class StreamQueue(ClassicQueue):
 
     def unsubscribe(self, consumer: Consumer) -> None:
         """Remove ``consumer``."""
-        self._readers.pop(consumer, None)
+        reader = self._readers.pop(consumer, None)
+        if reader is not None and reader.ahead is not None:
+            reader.ahead.close()
         self.line.consumers.pop(consumer, None)
 
     def consumer_ready(self, consumer: Consumer) -> None:
@@ -266,5 +301,8 @@ class StreamQueue(ClassicQueue):
 
     def _forget_ready(self) -> None:
         self.stream.clear()
+        for reader in self._readers.values():
+            if reader.ahead is not None:
+                reader.ahead.close()
         self._readers.clear()
         self.message_count = 0

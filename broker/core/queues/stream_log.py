@@ -1,13 +1,16 @@
 """A stream's messages by offset, in segments: the oldest segment goes as a whole when the stream is over its limits.
 
-It holds messages in memory. Whoever reads gets a slice of what was appended in one go, so that a body could as well
-be read back from the log by its id. It knows no consumers. RabbitMQ: Streams, "Retention".
+The newest messages are in memory; of the oldest, where that is too much, only ids are kept, and whoever reads them has
+them read back. It knows no consumers. RabbitMQ: Streams, "Retention".
 """
 
+from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from typing import Final
 
 from broker.core.messages import Stretch
+from broker.core.queues.parked import Page, ParkedStretch, neighbours
 
 DEFAULT_SEGMENT_OCTETS: Final = 500_000_000
 
@@ -29,16 +32,29 @@ class StreamLog:
     A segment is full once it has ``segment_octets`` (of content headers and bodies).
     """
 
-    __slots__ = ("_firsts", "_segments", "_stretches", "_times_ms", "next_offset", "segment_octets")
+    __slots__ = (
+        "_firsts",
+        "_parked_count",
+        "_segments",
+        "_stretches",
+        "_times_ms",
+        "next_offset",
+        "resident_octets",
+        "segment_octets",
+    )
 
     def __init__(self, segment_octets: int = DEFAULT_SEGMENT_OCTETS) -> None:
         self.segment_octets = segment_octets
         self.next_offset = 0
         self._segments = [_Segment(0)]
-        # What was appended in one go: first offsets, messages, times of publishing (wall, ms), side by side.
-        self._firsts: list[int] = []
-        self._stretches: list[Stretch] = []
-        self._times_ms: list[int] = []
+        # What was appended in one go: first offsets, messages, times of publishing (wall, ms), side by side. The first
+        # of them are parked: of these only the first id is kept, and the page file, where it is in one.
+        self._firsts = array("Q")
+        self._stretches: list[Stretch | int | tuple[int, Page]] = []
+        self._times_ms = array("q")
+        self._parked_count = 0
+        self.resident_octets = 0
+        """What can leave memory and is in it, about."""
 
     @property
     def first_offset(self) -> int:
@@ -48,7 +64,7 @@ class StreamLog:
     @property
     def first_id(self) -> int:
         """The log's id of the message at ``first_offset``; there must be one."""
-        return self._stretches[0].ids.start
+        return self._stretch(0).ids.start
 
     @property
     def segment_count(self) -> int:
@@ -72,6 +88,7 @@ class StreamLog:
             part = stretch.part(0, count)
             self._firsts.append(self.next_offset)
             self._stretches.append(part)
+            self.resident_octets += part.resident_octets()
             self._times_ms.append(wall_ms)
             self.next_offset += len(part.pieces)
             segment.octets += _octets_of(part)
@@ -81,11 +98,56 @@ class StreamLog:
             stretch = stretch.part(count, len(stretch.pieces))
 
     def read(self, offset: int, limit: int) -> Stretch:
-        """Return at most ``limit`` messages from ``offset`` on, which is kept."""
+        """Return at most ``limit`` messages from ``offset`` on, which is kept; a ParkedStretch if not in memory."""
         place = bisect_right(self._firsts, offset) - 1
-        stretch = self._stretches[place]
+        stretch = self._stretch(place)
         start = offset - self._firsts[place]
-        return stretch.part(start, min(start + limit, len(stretch.pieces)))
+        return stretch.part(start, min(start + limit, len(stretch.ids)))
+
+    @property
+    def memory_offset(self) -> int:
+        """The lowest offset that is in memory."""
+        return self._firsts[self._parked_count] if self._parked_count < len(self._firsts) else self.next_offset
+
+    def page_out(
+        self, octets: int, may_leave: Callable[[Stretch], bool], keep: Callable[[Stretch], Page | None]
+    ) -> int:
+        """Let about ``octets`` leave memory, the oldest first, up to what may not yet; return how many did.
+
+        ``keep`` says where messages are then: in a page file, or in the log. Neighbours become one.
+        """
+        start = stop = self._parked_count
+        firsts, times_ms = array("Q"), array("q")
+        places: list[Stretch | int | tuple[int, Page]] = []
+        left, last, next_id = octets, None, -1
+        while stop < len(self._stretches) and left > 0:
+            stretch = self._stretch(stop)
+            if not may_leave(stretch):
+                break
+            left -= stretch.resident_octets()
+            offset, time_ms = self._firsts[stop], self._times_ms[stop]
+            for part in neighbours(stretch):
+                page = keep(part)
+                if (page, time_ms) != last or part.ids.start != next_id:
+                    firsts.append(offset)
+                    times_ms.append(time_ms)
+                    places.append(part.ids.start if page is None else (part.ids.start, page))
+                last, next_id = (page, time_ms), part.ids.stop
+                offset += len(part.ids)
+            stop += 1
+        self._firsts[start:stop], self._times_ms[start:stop] = firsts, times_ms
+        self._stretches[start:stop] = places
+        self._parked_count += len(places)
+        self.resident_octets -= octets - left
+        return octets - left
+
+    def _stretch(self, place: int) -> Stretch:
+        kept = self._stretches[place]
+        if isinstance(kept, Stretch):
+            return kept
+        stop = self._firsts[place + 1] if place + 1 < len(self._firsts) else self.next_offset
+        first_id, page = (kept, None) if isinstance(kept, int) else kept
+        return ParkedStretch(page, range(first_id, first_id + stop - self._firsts[place]), True, False)
 
     def last_offset(self) -> int:
         """Return the first offset of what was appended last; ``next_offset`` where nothing is kept."""
@@ -96,10 +158,10 @@ class StreamLog:
         place = bisect_left(self._times_ms, wall_ms)
         return self._firsts[place] if place < len(self._firsts) else self.next_offset
 
-    def trim(self, max_octets: int | None, oldest_ms: int | None) -> list[Stretch]:
+    def trim(self, max_octets: int | None, oldest_ms: int | None) -> list[range]:
         """Forget the oldest segments until the rest has at most ``max_octets`` and none published before ``oldest_ms``.
 
-        The last segment always stays. Returns what was forgotten.
+        The last segment always stays. Returns the ids of what was forgotten.
         """
         segments = self._segments
         total = sum(segment.octets for segment in segments)
@@ -115,15 +177,24 @@ class StreamLog:
             return []
         del segments[:count]
         stop = bisect_left(self._firsts, self.first_offset)
-        forgotten = self._stretches[:stop]
+        forgotten: list[range] = []
+        for place in range(stop):
+            stretch = self._stretch(place)
+            ids = stretch.ids
+            if place >= self._parked_count:
+                self.resident_octets -= stretch.resident_octets()
+            if forgotten and forgotten[-1].stop == ids.start and ids.step == 1 == forgotten[-1].step:
+                forgotten[-1] = range(forgotten[-1].start, ids.stop)
+            else:
+                forgotten.append(ids)
         del self._firsts[:stop], self._stretches[:stop], self._times_ms[:stop]
+        self._parked_count = max(0, self._parked_count - stop)
         return forgotten
 
     def clear(self) -> None:
         """Forget everything."""
-        self._firsts.clear()
-        self._stretches.clear()
-        self._times_ms.clear()
+        del self._firsts[:], self._stretches[:], self._times_ms[:]
+        self._parked_count = self.resident_octets = 0
         self._segments = [_Segment(self.next_offset)]
 
     def _fitting(self, stretch: Stretch, segment: _Segment) -> int:

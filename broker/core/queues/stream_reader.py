@@ -5,7 +5,7 @@ RabbitMQ: Streams, "Consuming", "Filtering".
 
 import re
 from collections.abc import Collection
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from broker.core.messages import Stretch
 from broker.core.queues.stream_log import StreamLog
@@ -13,6 +13,9 @@ from protocol.content import Shape
 from protocol.errors import AmqpError, PreconditionFailed
 from protocol.headers import decode_headers
 from protocol.tables import FieldTable, Timestamp, is_integer, type_name
+
+if TYPE_CHECKING:
+    from broker.core.queues.stream_ahead import ReadAhead
 
 _UNIT_S: Final = {"Y": 31_536_000, "M": 2_592_000, "D": 86_400, "h": 3600, "m": 60, "s": 1}
 _INTERVAL: Final = re.compile(r"0*([1-9][0-9]*)([YMDhms])", re.ASCII)
@@ -94,10 +97,11 @@ class StreamFilter:
 
 
 class StreamReader:
-    """Where a consumer stands: the next offset that it is to see."""
+    """Where a consumer stands: the next offset that it is to see; ``ahead`` where that is not in memory."""
 
-    __slots__ = ("filter", "position")
+    __slots__ = ("ahead", "filter", "position")
 
     def __init__(self, position: int, wanted: StreamFilter | None) -> None:
         self.position = position
         self.filter = wanted
+        self.ahead: ReadAhead | None = None
