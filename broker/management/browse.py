@@ -1,16 +1,17 @@
 """Look at a queue's messages without touching them: nothing moves, no redelivered flag is set, no consumer waits.
 
 What RabbitMQ lacks. ``state`` chooses: ready messages, unacked ones with who holds them, or those that wait at a
-delayed exchange until they come to this queue. Messages that have left memory are counted, not shown.
+delayed exchange until they come to this queue. What has left memory is read back for the page that is asked for, and
+stays where it is.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import Any, Final
 
 from broker.core.exchanges.delayed import DelayedExchange
 from broker.core.messages import Stretch
 from broker.core.queues.classic import ClassicQueue
+from broker.core.queues.looking import Place, count_at, look_at
 from broker.core.queues.parked import unparked
 from broker.core.queues.stream import StreamQueue
 from broker.core.unacked import spread
@@ -27,8 +28,11 @@ LIMIT_MAX: Final = 1000
 TRUNCATE: Final = 4096
 STATES: Final = ("ready", "unacked", "delayed")
 
-Shown = tuple[Stretch, dict[str, Any]]
-"""Messages, and what is to be told of all of them beside themselves."""
+PAGE_OCTETS: Final = 16 << 20
+"""A page ends after the message with which its bodies are this large together: they are read while others wait."""
+
+Shown = tuple[Place, dict[str, Any]]
+"""Messages in one place, and what is to be told of all of them beside themselves."""
 
 
 def browse_queue(call: Call) -> dict[str, Any]:
@@ -38,13 +42,13 @@ def browse_queue(call: Call) -> dict[str, Any]:
     if state not in STATES:
         raise BadRequest(f"state is one of {', '.join(STATES)}")
     if state == "unacked":
-        return _page(call, _unacked(call, queue), queue.unacked_count, state, partial(unparked, queue))
+        return _page(call, queue, _unacked(call, queue), queue.unacked_count, state)
     if state == "delayed":
         waiting = list(_delayed_for(call, queue))
-        return _page(call, iter(waiting), sum(len(stretch.pieces) for stretch, _ in waiting), state)
+        return _page(call, queue, iter(waiting), sum(len(stretch.ids) for stretch, _ in waiting), state)
     if isinstance(queue, StreamQueue):
         return _page_of_stream(call, queue)
-    return _page(call, ((stretch, {}) for stretch in queue.backlog.stretches()), queue.message_count, state)
+    return _page(call, queue, ((place, {}) for place in queue.backlog.places()), queue.message_count, state)
 
 
 def browse_exchange(call: Call) -> dict[str, Any]:
@@ -53,7 +57,7 @@ def browse_exchange(call: Call) -> dict[str, Any]:
     _check_read(call, exchange.name, "exchange")
     if not isinstance(exchange, DelayedExchange):
         raise BadRequest("only an x-delayed-message exchange has messages")
-    return _page(call, _delayed_at(call, exchange), exchange.pending.message_count, "delayed")
+    return _page(call, exchange.pending, _delayed_at(call, exchange), exchange.pending.message_count, "delayed")
 
 
 def _check_read(call: Call, name: str, kind: Any = "queue") -> None:
@@ -88,14 +92,14 @@ def _unacked(call: Call, queue: ClassicQueue) -> Iterator[Shown]:
                 )
 
 
-def _delayed_at(call: Call, exchange: DelayedExchange) -> Iterator[Shown]:
+def _delayed_at(call: Call, exchange: DelayedExchange) -> Iterator[tuple[Stretch, dict[str, Any]]]:
     clock = call.broker.clock
     for due_ms, stretch in exchange.pending.waiting():
         left_ms = due_ms - clock.monotonic_ms()
         yield stretch, {"due_in_ms": left_ms, "due_at": iso_time(clock.wall_ms() + left_ms), "at": exchange.name}
 
 
-def _delayed_for(call: Call, queue: ClassicQueue) -> Iterator[Shown]:
+def _delayed_for(call: Call, queue: ClassicQueue) -> Iterator[tuple[Stretch, dict[str, Any]]]:
     for exchange in call.vhost().exchanges.values():
         if isinstance(exchange, DelayedExchange):
             for stretch, facts in _delayed_at(call, exchange):
@@ -103,28 +107,24 @@ def _delayed_for(call: Call, queue: ClassicQueue) -> Iterator[Shown]:
                     yield stretch, facts
 
 
-def _page(
-    call: Call,
-    shown: Iterator[Shown],
-    total: int,
-    state: str,
-    read: Callable[[Stretch], Iterable[Stretch]] = lambda stretch: (stretch,),
-) -> dict[str, Any]:
-    """Return the page asked for; ``read`` gets back from disk what is not in memory."""
+def _page(call: Call, queue: ClassicQueue, shown: Iterator[Shown], total: int, state: str) -> dict[str, Any]:
+    """Return the page asked for of what ``queue`` has."""
     offset, limit = _number(call, "offset", 0, 1 << 62), _number(call, "limit", LIMIT, LIMIT_MAX)
     encoding, truncate = call.query.get("encoding", "auto"), _number(call, "truncate", TRUNCATE, 1 << 31)
-    position = 0
+    position = octets = 0
     items: list[dict[str, Any]] = []
-    for stretch, facts in shown:
-        count, start = len(stretch.ids), max(0, offset - position)
-        for part in read(stretch.part(start, min(count, start + limit - len(items)))) if start < count else ():
-            first = stretch.ids.index(part.ids.start)
+    for place, facts in shown:
+        count, start = count_at(place), max(0, offset - position)
+        for first, part in look_at(queue, place, start, min(count, start + limit - len(items))):
+            octets += part.body_octets()
             items += [
-                _item(call, part, place, position + first + place, first + place, facts, encoding, truncate)
-                for place in range(len(part.pieces))
+                _item(call, part, at, position + first + at, first + at, facts, encoding, truncate)
+                for at in range(len(part.pieces))
             ]
+            if octets >= PAGE_OCTETS:
+                break
         position += count
-        if len(items) >= limit:
+        if len(items) >= limit or octets >= PAGE_OCTETS:
             break
     return {"state": state, "offset": offset, "total_count": total, "item_count": len(items), "items": items}
 
@@ -163,8 +163,8 @@ def _page_of_stream(call: Call, queue: StreamQueue) -> dict[str, Any]:
         stretch = log.read(at, limit - len(items))
         for part in unparked(queue, stretch):
             places = range(len(part.pieces))
-            first = at + stretch.ids.index(part.ids.start)
-            items += [_item(call, part, place, first + place, 0, {}, encoding, truncate) for place in places]
+            number = at + stretch.ids.index(part.ids.start)
+            items += [_item(call, part, place, number + place, 0, {}, encoding, truncate) for place in places]
         at += len(stretch.ids)
     total = log.next_offset - first
     return {"state": "ready", "offset": offset, "total_count": total, "item_count": len(items), "items": items}

@@ -6,11 +6,12 @@ limits or the log.
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from broker.core.messages import Stretch
 from broker.core.queues.came_back import ReturnShelf
+from broker.core.queues.looking import Place
 from broker.core.queues.paged import Shelf
 from broker.core.queues.parked import ParkedStretch
 
@@ -132,6 +133,20 @@ class Backlog:
         if self._tail is not self._ready:
             ready += self._tail
         return [*self._returned, *([] if self._back is None else self._back.stretches()), *ready]
+
+    def places(self) -> Iterator[Place]:
+        """Yield all messages in the order in which they leave, in memory or not; see looking.py."""
+        yield from self._returned
+        if self._back is not None:
+            yield from self._back.places()
+        ready = iter(self._ready)
+        if self._ready_at:
+            first = next(ready)
+            yield first.part(self._ready_at, len(first.pieces))
+        yield from ready
+        if self._shelf is not None:
+            yield from self._shelf.sections
+            yield from self._tail
 
     def paged_ids(self) -> list[range]:
         """Return the ids of messages that are in the log, and not in memory."""

@@ -251,6 +251,10 @@ class ReturnShelf:
         """Return what is here in memory."""
         return [entry for entry in self._entries if not isinstance(entry, ParkedRun)]
 
+    def places(self) -> Iterator[Entry]:
+        """Yield all that is here, in order."""
+        return iter(self._entries)
+
     def logged_ids(self) -> Iterator[range]:
         """Yield the ids of those that are not in memory and that the log is to be told about."""
         for entry in self._entries:

@@ -3,10 +3,12 @@
 RabbitMQ: Classic Queues Support Priorities.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from broker.core.messages import Stretch
 from broker.core.queues.backlog import Backlog
+from broker.core.queues.looking import Place
 
 if TYPE_CHECKING:
     from broker.core.queues.classic import ClassicQueue
@@ -72,6 +74,11 @@ class PriorityBacklog:
         return [
             stretch for priority in sorted(self._levels, reverse=True) for stretch in self._levels[priority].stretches()
         ]
+
+    def places(self) -> Iterator[Place]:
+        """Yield all messages in the order in which they leave, in memory or not."""
+        for priority in sorted(self._levels, reverse=True):
+            yield from self._levels[priority].places()
 
     def paged_ids(self) -> list[range]:
         """Return the ids of messages that are in the log, and not in memory."""
