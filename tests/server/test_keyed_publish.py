@@ -268,6 +268,7 @@ def test_messages_of_many_keys_are_one_stretch_in_each_queue(tmp_path: Path) -> 
         for name, pattern in (("all", "#"), ("some", "*.even")):
             client.declare(name)
             client.send(commands.Queue.Bind, queue=name, exchange="amq.topic", routing_key=pattern)
+            assert client.names() == ["Queue.BindOk"]
         keys = [f"k{number}.{'odd' if number % 2 else 'even'}" for number in range(100)]
         client.feed(b"".join(publish("amq.topic", key, b"\x00\x00", b"same", 0) for key in ["teaches.", *keys]))
         queues = node.broker.vhosts["/"].queues
