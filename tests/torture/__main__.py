@@ -48,6 +48,7 @@ KINDS: Final = {
     "T12": Kind("tests/server/test_frame_fuzz.py tests/faults/test_frame_fuzz.py", 50, "frames that are nearly right"),
     "T14": Kind("tests/faults/test_slow_clients.py", 1, "slow and stalled clients"),
     "T15": Kind("tests/faults/test_bad_clients.py", 1, "many connections, and many that come and go"),
+    "T19": Kind("tests/formats", 1, "data directories that versions have left"),
     "T16": Kind("tests/crash/test_deep_restart.py tests/crash/test_deep_queue.py", 1, "deep queues"),
 }
 
