@@ -21,12 +21,19 @@ HOME: Final = Path(__file__).parents[2]
 
 
 class Kind(NamedTuple):
-    """One test kind: the tests, in how many slices, what it is, and which of the tests (-k), if not all."""
+    """One test kind: the tests, in how many slices, what it is, and which of the tests (-k), if not all.
+
+    ``module`` is run instead of tests, where it is given, with {slice} for the slice's number; it does ``each`` times
+    ``unit``, or fails.
+    """
 
     tests: str
     slices: int
     what: str
     chosen: str = ""
+    module: str = ""
+    each: int = 0
+    unit: str = ""
 
 
 KERNEL: Final = "tests/faults/test_kernel.py"
@@ -45,17 +52,38 @@ KINDS: Final = {
     "T9": Kind(
         "tests/server/test_broker_machine.py tests/storage/test_store_machine.py", 100, "random histories; T11 with it"
     ),
+    "T10": Kind(
+        "",
+        20,
+        "the whole broker on a virtual clock, network and disk",
+        "",
+        "tests.simulation {slice}000001 --count 1000 --keep-going",
+        1000,
+        "simulations",
+    ),
     "T12": Kind("tests/server/test_frame_fuzz.py tests/faults/test_frame_fuzz.py", 50, "frames that are nearly right"),
+    "T13": Kind(
+        "",
+        10,
+        "the same scripts on RabbitMQ, where one is installed",
+        "",
+        "tests.conformance_self scripts --seed night-{slice} --scripts 200",
+        200,
+        "scripts",
+    ),
     "T14": Kind("tests/faults/test_slow_clients.py", 1, "slow and stalled clients"),
     "T15": Kind("tests/faults/test_bad_clients.py", 1, "many connections, and many that come and go"),
-    "T19": Kind("tests/formats", 1, "data directories that versions have left"),
     "T16": Kind("tests/crash/test_deep_restart.py tests/crash/test_deep_queue.py", 1, "deep queues"),
+    "T19": Kind("tests/formats", 1, "data directories that versions have left"),
 }
 
 
 def run_slice(name: str, kind: Kind, index: int, more: Sequence[str]) -> dict[str, Any]:
     """Run one slice; return what is noted of it."""
-    arguments = [*kind.tests.split(), *(["-k", kind.chosen] if kind.chosen else []), *more]
+    if kind.module:
+        arguments = kind.module.format(slice=index).split()
+    else:
+        arguments = ["pytest", "--quiet", *kind.tests.split(), *(["-k", kind.chosen] if kind.chosen else []), *more]
     with tempfile.TemporaryDirectory() as directory:
         tally = Path(directory) / "tally.json"
         environment = {
@@ -67,11 +95,14 @@ def run_slice(name: str, kind: Kind, index: int, more: Sequence[str]) -> dict[st
         }
         began_s = time.monotonic()
         ended = subprocess.run(
-            [sys.executable, "-m", "pytest", "--quiet", "--basetemp", f"{directory}/pytest", *arguments],
+            [sys.executable, "-m", *arguments],
             cwd=HOME,
-            env=os.environ | environment,
+            env=os.environ | environment | {"PYTEST_DEBUG_TEMPROOT": directory},
             check=False,
         )
+        found = json.loads(tally.read_text()) if tally.exists() else {"ran": [], "measured": []}
+        if kind.module and ended.returncode == 0:
+            found["ran"].append([name, kind.unit, kind.each])
         return {
             "kind": name,
             "slice": index,
@@ -79,7 +110,7 @@ def run_slice(name: str, kind: Kind, index: int, more: Sequence[str]) -> dict[st
             "passed": ended.returncode == 0,
             "seconds": round(time.monotonic() - began_s, 1),
             "revision": revision(),
-            **(json.loads(tally.read_text()) if tally.exists() else {"ran": [], "measured": []}),
+            **found,
         }
 
 
