@@ -139,16 +139,17 @@ def neighbours(stretch: Stretch) -> Iterable[Stretch]:
 class PageFiller:
     """Gathers messages that no log can give back, and has them written page by page; ``finish`` follows the last."""
 
-    __slots__ = ("_octets", "_page", "_residency")
+    __slots__ = ("_octets", "_page", "_page_octets", "_residency")
 
-    def __init__(self, residency: "Residency") -> None:
+    def __init__(self, residency: "Residency", page_octets: int | None = None) -> None:
         self._residency = residency
+        self._page_octets = PAGE_OCTETS if page_octets is None else page_octets
         self._page = Page()
         self._octets = 0
 
     def add(self, stretch: Stretch) -> Page:
         """Add neighbours behind all others; return the page that they are in."""
-        if self._octets >= PAGE_OCTETS:
+        if self._octets >= self._page_octets:
             self.finish()
         self._page.stretches.append(stretch)
         self._octets += stretch.resident_octets()
