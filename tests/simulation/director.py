@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from broker.core.policies.policies import Policy
 from storage.log import segment_numbers
 from tests.simulation.client import Client
 from tests.simulation.declarers import Churner, Owner, Steward
+from tests.simulation.disk import CAPACITY_OCTETS
 from tests.simulation.life import DIRECTORY
 from tests.simulation.parties import Consumer, Getter, Publisher, Reader, StreamReader
 from tests.simulation.shape import DEAD
@@ -101,12 +102,12 @@ class Director:
         """What concerned the process alone needs no repair."""
         self.repairs = [each for each in self.repairs if each[1] in (self._make_room, self._empty_memory)]
         chance = self.world.turns.chance
-        if self._end is None and self._cuts_in_a_row < 3 and "power cut at a call" in self._faults:
-            if chance.random() < 0.3:
-                self._cuts_in_a_row += 1
-                self.world.disk.cut_at = chance.randrange(1, 30)  # in the recovery, or soon after
-                return
-        self._cuts_in_a_row = 0
+        may_cut = self._end is None and self._cuts_in_a_row < 3 and "power cut at a call" in self._faults
+        if may_cut and chance.random() < 0.3:
+            self._cuts_in_a_row += 1
+            self.world.disk.cut_at = chance.randrange(1, 30)  # in the recovery, or soon after
+        else:
+            self._cuts_in_a_row = 0
 
     # The work
 
@@ -149,6 +150,7 @@ class Director:
         self.world.loop.is_process_gone = True
 
     def _cut_power(self) -> None:
+        self.world.had_faults.add("power cut")
         self.world.ending = "cut"
         self.world.loop.is_process_gone = True
 
@@ -173,7 +175,7 @@ class Director:
         self._later(self._make_room)
 
     def _make_room(self) -> None:
-        self.world.disk.capacity = 1 << 28
+        self.world.disk.capacity = CAPACITY_OCTETS
 
     def _fill_memory(self) -> None:
         self.world.surroundings.resident_octets = 1 << 40
@@ -223,7 +225,9 @@ class Director:
     def _change_policy(self) -> None:
         node, chance = self.world.node, self.world.turns.chance
         policies = node.vhosts["/"].policies
-        rules = chance.choice((None, {"max-length": 3}, {"message-ttl": 300}, {"max-length": 20, "overflow": "drop-head"}))
+        rules: dict[str, Any] | None = chance.choice(
+            (None, {"max-length": 3}, {"message-ttl": 300}, {"max-length": 20, "overflow": "drop-head"})
+        )
         if rules is not None:
             policies.set(Policy("rule", "^ruled$", rules))
         elif policies.listed("policy"):

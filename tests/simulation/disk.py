@@ -13,12 +13,13 @@ from tests.simulation.turns import ProcessGone
 from tests.storage.simulated_disk import SimulatedDisk, SimulatedFile
 
 SECTOR_OCTETS = 512
+CAPACITY_OCTETS = 1 << 28
 
 
 class SteppedDisk(SimulatedDisk):
     """``pause`` is called before each call. At call ``cut_at`` (of those that change something) the power fails."""
 
-    __slots__ = ("chance", "cut_at", "has_failed", "is_cut", "on_cut", "pause")
+    __slots__ = ("_unlinked", "chance", "cut_at", "has_failed", "is_cut", "on_cut", "pause")
 
     def __init__(self, chance: Random, found: SimulatedDisk | None = None) -> None:
         super().__init__(found.files if found else None, found.directories if found else None)
@@ -29,13 +30,22 @@ class SteppedDisk(SimulatedDisk):
         self.error = OSError(errno.EIO, "Input/output error")
         self.pause: Callable[[], None] = _nothing
         self.on_cut: Callable[[], None] = _nothing
+        self._unlinked: dict[int, SimulatedFile] = {}  # by descriptor: open files that have no name any more
         self.cut_at = 0
         self.is_cut = False
         self.has_failed = False
 
     def pread(self, fd: int, octets: int, offset: int) -> bytes:
         self.pause()
+        if fd in self._unlinked:
+            return bytes(self._unlinked[fd].data[offset : offset + octets])
         return super().pread(fd, octets, offset)
+
+    def unlink(self, path: Path) -> None:
+        file = self.files.get(path)
+        super().unlink(path)
+        if file is not None:
+            self._unlinked.update({fd: file for fd, name in self.handles.items() if name == path})
 
     def open_read(self, path: Path) -> int:
         self.pause()
@@ -48,6 +58,7 @@ class SteppedDisk(SimulatedDisk):
     def close(self, fd: int) -> None:
         if fd not in self.handles:
             raise AssertionError(f"descriptor {fd} is closed twice")
+        self._unlinked.pop(fd, None)
         super().close(fd)
 
     def write(self, fd: int, buffers: Sequence[bytes]) -> None:
@@ -120,5 +131,3 @@ class SteppedDisk(SimulatedDisk):
 
 def _nothing() -> None:
     """Until somebody says otherwise."""
-
-

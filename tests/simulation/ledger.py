@@ -1,8 +1,8 @@
 """The books of a simulation: for each message and queue what was promised, who has it, and what became of it.
 
-After Jepsen's total queue: what was confirmed is acked, still there, dead-lettered or expired, exactly once; what was not
-may be there once; what nobody published is not. What a client did counts as done when the broker has surely read it, and
-as done forever when that is on disk: the end of a process takes back what was not.
+After Jepsen's total queue: what was confirmed is acked, still there, dead-lettered or expired, exactly once; what was
+not may be there once; what nobody published is not. What a client did counts as done when the broker has surely read
+it, and as done forever when that is on disk: the end of a process takes back what was not.
 """
 
 from collections.abc import Callable, Iterable
@@ -67,7 +67,7 @@ class Rules:
 
 
 class Account:
-    """The books of one queue. ``is_lossy``: some messages may have been sent to somebody who acks nothing and is gone."""
+    """The books of one queue. ``is_lossy``: some may have been sent to somebody who acks nothing, and is gone."""
 
     def __init__(self, queue: str, rules: Rules) -> None:
         self.queue = queue

@@ -52,9 +52,7 @@ class Port:
 class SimulatedLife(Life):
     """A life without sockets, signals and control socket. ``on_listening(broker)`` when it is ready for clients."""
 
-    def __init__(
-        self, settings: Settings, on_listening: Callable[[Broker], None], on_shut: Callable[[], None]
-    ) -> None:
+    def __init__(self, settings: Settings, on_listening: Callable[[Broker], None], on_shut: Callable[[], None]) -> None:
         super().__init__(settings, [])
         self._on_listening = on_listening
         self._on_shut = on_shut
@@ -103,6 +101,7 @@ class Surroundings:
             (lifecycle, "Connection", NumberedConnection),
             (lifecycle, "ResourceWatch", self._watch),
             (resources, "give_memory_back", lambda: None),
+            (resources, "NEAR_OCTETS", 1 << 20),
             (store, "Committer", lambda *args: self.writers.make(*args)),
             (space, "threading", SimpleNamespace(Event=lambda: SteppedEvent(self.writers))),
             (passwords, "secrets", SimpleNamespace(token_bytes=names.randbytes)),

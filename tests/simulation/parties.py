@@ -109,7 +109,7 @@ class Publisher(Client):
         if self.mode == "confirm" and chance.random() < 0.05:
             route = UNROUTABLE
         is_persistent = chance.random() < self.world.shape.persistent_share
-        properties = {}
+        properties: dict[str, Any] = {}
         if route.delays:
             properties["headers"] = {"x-delay": chance.choice((50, 400, 2000))}
         if route.has_priorities:
@@ -301,7 +301,7 @@ class Consumer(Reader):
 
     def _consuming(self, method: Frame) -> None:
         assert isinstance(method, commands.Basic.ConsumeOk)
-        self.tag = method.consumer_tag
+        self.tag = method.consumer_tag or ""
 
     def lost(self) -> None:
         if self.no_ack:

@@ -86,7 +86,9 @@ ALL: Final = (
         direct("stream"),
         is_consumed=False,
     ),
-    QueueShape("late", {}, Rules(is_ordered=False), (Route("later", "late", ("late",), delays=True),), (("later", "late"),)),
+    QueueShape(
+        "late", {}, Rules(is_ordered=False), (Route("later", "late", ("late",), delays=True),), (("later", "late"),)
+    ),
     QueueShape("fan one", {}, Rules(), (FAN, TOPIC), (("fan", ""), ("topics", "a.*"))),
     QueueShape("fan two", {}, Rules(), (), (("fan", ""), ("topics", "#"))),
 )

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from broker.config import Settings
@@ -10,7 +11,7 @@ from protocol.headers import decode_headers
 from storage.errors import StorageError
 from tests.crash.ledger import Name
 from tests.simulation.client import Client
-from tests.simulation.disk import SteppedDisk
+from tests.simulation.disk import CAPACITY_OCTETS, SteppedDisk
 from tests.simulation.ledger import Account, Entry, Ledger
 from tests.simulation.life import DIRECTORY, SimulatedLife, Surroundings
 from tests.simulation.network import Link
@@ -18,12 +19,13 @@ from tests.simulation.shape import DEAD, Shape, draw
 from tests.simulation.turns import Happening, ProcessGone, Turns, VirtualLoop
 from tests.simulation.writers import Writers
 
-CAPACITY_OCTETS = 1 << 28
 RESIDENT_LIMIT_OCTETS = 1 << 30
 EXIT_DISK_FAILED = 74
 EXPECTED_ERRORS = {
-    "the disk is full: nothing is confirmed until there is room": "full disk",
-    "the log cannot be written, Leveret stops": "input/output error",
+    "the disk is full: nothing is confirmed until there is room": {"full disk"},
+    "the log cannot be written, Leveret stops": {"input/output error"},
+    # A batch that was not synced and is there but for a sector could have been promised, for all that recovery knows.
+    "damaged octets are not used": {"power cut", "power cut at a call", "input/output error"},
 }
 
 
@@ -38,6 +40,7 @@ class World:
         self.turns.sources = [self]
         self.surroundings = Surroundings(self.turns)
         self.disk = SteppedDisk(self.turns.chance)
+        self.disk.capacity = CAPACITY_OCTETS
         self.ledger = Ledger(self.ticket)
         for queue in self.shape.queues:
             self.ledger.accounts[queue.name] = Account(queue.name, queue.rules)
@@ -57,15 +60,16 @@ class World:
         self.life: SimulatedLife
         self.loop: VirtualLoop
         self.director: Any = None
-        settings = Settings(
-            management_port=0,
-            metrics_port=0,
-            data_dir=DIRECTORY,
-            disk_free_limit=1 << 20,
-            memory_high_watermark=RESIDENT_LIMIT_OCTETS,
-            heartbeat_s=10,
-        )
-        self.settings = settings.model_copy(update=self.shape.settings)
+        fields: dict[str, Any] = {
+            "management_port": 0,
+            "metrics_port": 0,
+            "data_dir": DIRECTORY,
+            "disk_free_limit": 1 << 20,
+            "memory_high_watermark": RESIDENT_LIMIT_OCTETS,
+            "heartbeat_s": 10,
+        }
+        # Some of the shape's limits are lower than a real broker's may be.
+        self.settings = Settings(**fields).model_copy(update=self.shape.settings)
 
     # For the books
 
@@ -106,7 +110,7 @@ class World:
         for link in self.links:
             if link.transport is None:
                 if self.is_up and not link.server_is_gone:
-                    found.append(lambda link=link: self._accept(link))  # type: ignore[misc]
+                    found.append(partial(self._accept, link))
             else:
                 found += link.possible()
         for client in self.clients:
@@ -124,8 +128,8 @@ class World:
         """No line of the log tells of an error that nothing was done for."""
         while self.surroundings.logged:
             event = self.surroundings.logged.pop()
-            cause = EXPECTED_ERRORS.get(event["event"])
-            assert cause in self.had_faults, f"the broker logged {event}"
+            causes = EXPECTED_ERRORS.get(event["event"], set())
+            assert causes & self.had_faults, f"the broker logged {event}"
 
     # Network
 
@@ -182,7 +186,8 @@ class World:
         except ProcessGone:
             assert self.ending in ("kill", "cut"), f"gone without a reason ({self.ending})"
         except (StorageError, OSError) as error:
-            assert self.disk.has_failed, f"the broker did not start: {error!r}"
+            if not self.disk.has_failed:
+                raise AssertionError("the broker did not start") from error
             self.ending = "no start"
         finally:
             self._clear_away(loop, task, course, writers)
@@ -215,7 +220,8 @@ class World:
         self.links.clear()
         store = node.store if node is not None else None
         is_all_durable = self.ending == "stop" and store is not None and store.failure is None
-        self.was_orderly = is_all_durable
+        # The mark of an orderly end may be missing where there was no room for it.
+        self.was_orderly = is_all_durable and not self.disk.has_failed and self.disk.capacity == CAPACITY_OCTETS
         self.ledger.process_ended(None if is_all_durable else store.durable_ticket if store is not None else 0)
         has_failed = self.disk.has_failed
         image = self.disk.after_cut() if self.ending == "cut" else self.disk.after_kill()
