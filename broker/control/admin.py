@@ -405,8 +405,12 @@ def main(arguments: Sequence[str], program: str = "rabbitmqadmin") -> int:
         who = f"{quote(options.username, safe='')}:{quote(options.password, safe='')}"
         scheme = "https" if options.ssl else "http"
         url = f"{scheme}://{who}@{host}:{options.port}{options.path_prefix or ''}"
-        client = Client(Place(url=url), options.request_timeout)
-        client.tls_authorities, client.is_tls_checked = options.ssl_ca_cert_file, not options.ssl_insecure
+        client = Client(
+            Place(url=url),
+            options.request_timeout,
+            options.ssl_ca_cert_file,
+            is_tls_checked=not options.ssl_insecure,
+        )
         Admin(client, options).run(options.subcommand, options.words)
     except (Failure, OSError) as error:
         print(f"*** {error}", file=sys.stderr)  # noqa: T201

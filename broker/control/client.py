@@ -1,40 +1,30 @@
-"""The command's side of the conversation: HTTP over the control socket, or over TCP to a broker elsewhere."""
+"""The command's side of the conversation: HTTP over the control socket, or over TCP to a broker elsewhere.
 
-import base64
-import http.client
+Only what the way taken needs is loaded: the standard library's HTTP takes longer than all else of a health check.
+"""
+
 import json
-import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from typing import Any, Final, NamedTuple, Protocol
 
-from broker.control.failures import DATA, TEMPORARY, Failure, Refused, Unreachable, UsageFailure
-from broker.control.socket_path import address_of, socket_path
+from broker.control.failures import DATA, TEMPORARY, Failure, Refused, Unreachable
+from broker.control.socket_path import socket_path
 
-DEFAULT_PORT: Final = 15672
-DEFAULT_TLS_PORT: Final = 15671
 TIMEOUT_S: Final = 60.0
 
 
-class SocketConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
+class Http(Protocol):
+    """A way to the broker."""
 
-    def __init__(self, path: Path, timeout_s: float | None) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
+    def ask(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Return status and body of the answer. Raises OSError, TimeoutError among them."""
 
-    def connect(self) -> None:
-        """Connect. Raises OSError."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        with address_of(self._path) as address:
-            self.sock.connect(address)
+    def close(self) -> None:
+        """Hang up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where the broker is: ``data_dir`` for its control socket, or ``url`` with user and password."""
 
     data_dir: Path = Path("leveret-data")
@@ -49,8 +39,9 @@ class Place:
         """Return it for people, without the password."""
         if self.is_local:
             return str(socket_path(self.data_dir))
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        from broker.control.url_http import shown_url
+
+        return shown_url(self.url)
 
 
 class Client:
@@ -59,16 +50,25 @@ class Client:
     Raises UsageFailure for a URL that is none.
     """
 
-    def __init__(self, place: Place, timeout_s: float | None = TIMEOUT_S) -> None:
-        if not place.is_local:
-            parts_of(place.url)
+    def __init__(
+        self,
+        place: Place,
+        timeout_s: float | None = TIMEOUT_S,
+        tls_authorities: str | None = None,
+        *,
+        is_tls_checked: bool = True,
+    ) -> None:
         self.place = place
         self.timeout_s = timeout_s
-        self.tls_authorities: str | None = None
-        self.is_tls_checked = True
-        self._connection: http.client.HTTPConnection | None = None
-        self._prefix = ""
-        self._headers: dict[str, str] = {}
+        self._http: Http
+        if place.is_local:
+            from broker.control.socket_http import SocketHttp
+
+            self._http = SocketHttp(socket_path(place.data_dir), timeout_s)
+        else:
+            from broker.control.url_http import UrlHttp
+
+            self._http = UrlHttp(place.url, timeout_s, tls_authorities, is_tls_checked=is_tls_checked)
 
     def get(self, *path: str, query: str = "") -> Any:
         """Return the JSON at a path."""
@@ -100,7 +100,7 @@ class Client:
 
         Raises Refused for an error of the broker's, Unreachable, Failure for a timeout or a wrong password.
         """
-        target = prefix + "".join("/" + quote(part, safe="") for part in path) + (f"?{query}" if query else "")
+        target = prefix + "".join(f"/{quoted(part)}" for part in path) + (f"?{query}" if query else "")
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         sent = dict(headers or {})
         if data is not None:
@@ -108,18 +108,15 @@ class Client:
         elif method in ("PUT", "POST"):
             data = b""
         try:
-            connection = self._connected()
-            connection.request(method, self._prefix + target, data, {**self._headers, **sent})
-            response = connection.getresponse()
-            octets = response.read()
+            status, octets = self._http.ask(method, target, data, sent)
         except TimeoutError:
             raise Failure(TEMPORARY, f"the broker at {self.place} did not answer within {self.timeout_s:g} s") from None
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             self.close()
-            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            why = error.strerror or str(error)
             raise Unreachable(str(self.place), why.lower() or type(error).__name__) from None
-        if response.status >= 300:
-            raise refusal(response.status, octets)
+        if status >= 300:
+            raise refusal(status, octets)
         return json.loads(octets) if octets else None
 
     def control(self, action: str, body: Any = None) -> Any:
@@ -130,47 +127,16 @@ class Client:
 
     def close(self) -> None:
         """Hang up."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _connected(self) -> http.client.HTTPConnection:
-        if self._connection is None:
-            self._connection = self._connection_to_make()
-        return self._connection
-
-    def _connection_to_make(self) -> http.client.HTTPConnection:
-        if self.place.is_local:
-            return SocketConnection(socket_path(self.place.data_dir), self.timeout_s)
-        parts = parts_of(self.place.url)
-        assert parts.hostname is not None
-        credentials = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
-        self._headers["authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
-        self._prefix = parts.path.rstrip("/").removesuffix("/api")
-        if parts.scheme == "https":
-            return self._tls_connection(parts.hostname, parts.port or DEFAULT_TLS_PORT)
-        return http.client.HTTPConnection(parts.hostname, parts.port or DEFAULT_PORT, timeout=self.timeout_s)
-
-    def _tls_connection(self, host: str, port: int) -> http.client.HTTPSConnection:
-        import ssl
-
-        context = ssl.create_default_context(cafile=self.tls_authorities)
-        if not self.is_tls_checked:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return http.client.HTTPSConnection(host, port, timeout=self.timeout_s, context=context)
+        self._http.close()
 
 
-def parts_of(url: str) -> SplitResult:
-    """Return the parts of a broker's URL. Raises UsageFailure, without the URL's password."""
-    try:
-        parts = urlsplit(url)
-        is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        is_right = False
-    if not is_right:
-        raise UsageFailure("--url must be http://user:password@host:15672 or https://...")
-    return parts
+def quoted(part: str) -> str:
+    """Return a part of a path, percent-encoded."""
+    if part.isascii() and part.replace("-", "").replace("_", "").isalnum():
+        return part
+    from urllib.parse import quote
+
+    return quote(part, safe="")
 
 
 def refusal(status: int, octets: bytes) -> Failure:

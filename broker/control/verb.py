@@ -1,24 +1,30 @@
 """A verb of the command line as data, and what its function gets to work with."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from broker.control.client import Client
 from broker.control.failures import Failure, Refused, UsageFailure
 from broker.control.output import Output
 
+NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
-@dataclass(slots=True)
+
 class Session:
     """One call of one verb: its arguments and options, whom to ask and where to write."""
 
-    verb: "Verb"
-    arguments: list[str]
-    options: Mapping[str, str]
-    client: Client
-    output: Output
-    known_node: str = ""
+    __slots__ = ("arguments", "client", "known_node", "options", "output", "verb")
+
+    def __init__(
+        self, verb: "Verb", arguments: list[str], options: Mapping[str, str], client: Client, output: Output
+    ) -> None:
+        self.verb = verb
+        self.arguments = arguments
+        self.options = options
+        self.client = client
+        self.output = output
+        self.known_node = ""
 
     @property
     def vhost(self) -> str:
@@ -55,9 +61,11 @@ class Session:
         return UsageFailure(text, self.verb.usage_line)
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """``most`` None is any number of arguments. ``options`` are long names: to what they take, "" for a switch."""
+class Verb(NamedTuple):
+    """What may be asked for. ``most`` None is any number of arguments.
+
+    ``options`` are long names: to what they take, "" for a switch.
+    """
 
     name: str
     usage: str
@@ -65,7 +73,7 @@ class Verb:
     run: Callable[[Session], int | None]
     least: int = 0
     most: int | None = 0
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = NO_OPTIONS
     group: str = "Other"
 
     @property

@@ -22,7 +22,10 @@ HERE: Final = Path(__file__).parent
 PACKAGE: Final = Path(broker.__file__).parent
 CARRIED: Final = (
     "__init__.py",
-    *(f"control/{name}.py" for name in ("__init__", "admin", "client", "failures", "socket_path", "tables")),
+    *(
+        f"control/{name}.py"
+        for name in ("__init__", "admin", "client", "failures", "socket_path", "tables", "url_http")
+    ),
 )
 """What the command imports, by path in the package."""
 MAIN: Final = """\

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -152,8 +153,9 @@ def test_a_health_check_loads_only_what_it_needs(managed: RunningBroker) -> None
     assert (done.returncode, done.stderr) == (0, "")
     loaded = set(done.stdout.split())
     assert not loaded & {"pydantic", "starlette", "uvicorn", "structlog", "asyncio", "uvloop", "pamqp", "tempfile"}
+    assert not loaded & {"http.client", "email", "ssl", "dataclasses", "inspect", "argparse", "subprocess"}
     own = {name for name in loaded if name.startswith(("broker.", "protocol.", "storage."))}
-    assert all(name == "broker.command" or name.startswith("broker.control") for name in own)
+    assert all(name in ("broker.command", "broker.loading") or name.startswith("broker.control") for name in own)
 
 
 def test_links_are_installed_and_answer_by_their_names(run: Ctl, managed: RunningBroker, tmp_path: Path) -> None:
@@ -224,3 +226,30 @@ def test_a_client_that_sends_nothing_does_not_keep_the_broker_from_ending(own_br
         began = time.monotonic()
         assert own_broker.stop(signal.SIGTERM) == 0
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"", "the answer is no http"),
+        (b"SSH-2.0-x\r\n\r\n", "the answer is no http"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}", "the answer is cut off"),
+    ],
+)
+def test_an_answer_that_is_none_is_told_in_one_line(run: Ctl, tmp_path: Path, answer: bytes, error: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listening, address_of(tmp_path / "control.sock") as address:
+        listening.bind(address)
+        listening.listen(1)
+
+        def answer_once() -> None:
+            with listening.accept()[0] as asking:
+                while not asking.recv(65536).endswith(b"\r\n\r\n"):
+                    pass
+                asking.sendall(answer)
+
+        answering = threading.Thread(target=answer_once)
+        answering.start()
+        done = run("ctl", "ping", "--data-dir", str(tmp_path))
+        answering.join(SECONDS)
+    where = tmp_path / "control.sock"
+    assert (done.code, done.err) == (69, f"Error: cannot reach the broker at {where}: {error}\n")
