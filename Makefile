@@ -14,7 +14,7 @@ READY := $(VENV)/ready
 CONTAINER_IMAGE := localhost/leveret
 CODE := broker protocol storage conformance bench tests
 
-.PHONY: help run test check format types conformance differential conformance-document bench bench-compare torture docs container container-test tools-test clean
+.PHONY: help run test check format types conformance differential conformance-document bench bench-compare torture soak docs container container-test tools-test clean
 
 # The engine that answers, docker or podman; HEALTHCHECK is not part of podman's usual format.
 define FIND_ENGINE
@@ -71,6 +71,9 @@ bench-compare: $(READY) ## Start RabbitMQ and Leveret, compare them, write docs/
 
 torture: $(READY) ## Run the tests of the promises with their nightly numbers, which takes hours; goes on where it was (KINDS="T3 T9" ARGS=--fresh)
 	$(BIN)/python -m tests.torture $(KINDS) $(ARGS)
+
+soak: $(READY) ## Work a broker at 60 % of what it can take for HOURS=8, with faults; tell what grows
+	$(BIN)/python -m tests.soak --hours $(or $(HOURS),8) $(ARGS)
 
 docs: $(READY) ## Renew what the documentation has from the code
 	$(BIN)/python -m broker.settings_table docs/configuration.md README.md
