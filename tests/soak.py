@@ -1,4 +1,4 @@
-"""``make soak HOURS=8``: a broker under 60 % of the load that it can take, a fault every 30 s, and what grows meanwhile.
+"""``make soak HOURS=8``: a broker under 60 % of the load it can take, a fault every 30 s, and what grows meanwhile.
 
 Durable messages with confirms and acks, by one publisher and one consumer on raw sockets. The faults: a connection cut,
 a client that talks garbage, a consumer that stalls, queues made and deleted, the process stopped for a second. What was
