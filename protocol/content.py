@@ -50,11 +50,21 @@ class ContentFacts:
     """What the broker acts on in a content header.
 
     Headers that ask for nothing but persistence and priority share one object for each such pair, ``is_plain``.
-    ``priority`` is None where the property is absent; ``has_carbon`` says that the headers may hold CC or BCC;
-    ``reply_to`` is kept only where it names the pseudo-queue of direct reply-to.
+    ``priority`` is None where the property is absent, and where ``priorities_differ`` among a run's messages;
+    ``has_carbon`` says that the headers may hold CC or BCC; ``reply_to`` is kept only where it names the pseudo-queue
+    of direct reply-to.
     """
 
-    __slots__ = ("expiration", "has_carbon", "is_plain", "persistent", "priority", "reply_to", "user_id")
+    __slots__ = (
+        "expiration",
+        "has_carbon",
+        "is_plain",
+        "persistent",
+        "priorities_differ",
+        "priority",
+        "reply_to",
+        "user_id",
+    )
 
     def __init__(
         self,
@@ -71,12 +81,16 @@ class ContentFacts:
         self.user_id = user_id
         self.reply_to = reply_to
         self.has_carbon = has_carbon
+        self.priorities_differ = False
         self.is_plain = expiration is user_id is reply_to is None and not has_carbon
 
 
 _PLAIN: Final = {
     persistent: [ContentFacts(persistent, priority) for priority in (None, *range(256))] for persistent in (False, True)
 }
+_OF_ANY_PRIORITY: Final = {persistent: ContentFacts(persistent) for persistent in (False, True)}
+for _facts in _OF_ANY_PRIORITY.values():
+    _facts.priorities_differ = True
 PLAIN_TRANSIENT: Final = _PLAIN[False][0]
 PLAIN_PERSISTENT: Final = _PLAIN[True][0]
 
@@ -84,6 +98,16 @@ PLAIN_PERSISTENT: Final = _PLAIN[True][0]
 def plain_facts(persistent: bool, priority: int | None) -> ContentFacts:
     """Return the facts of headers that ask for nothing else."""
     return _PLAIN[persistent][0 if priority is None else priority + 1]
+
+
+def common_facts(first: ContentFacts, second: ContentFacts) -> ContentFacts | None:
+    """Return the facts of a run with messages of both kinds; None where they cannot be in one.
+
+    Priorities may differ, since hardly a queue has any.
+    """
+    if first.is_plain and second.is_plain and first.persistent is second.persistent:
+        return _OF_ANY_PRIORITY[first.persistent]
+    return None
 
 
 class Shape:
@@ -147,6 +171,18 @@ class Shape:
     def routing_key_of(self, piece: bytes) -> str:
         """Return the routing key of the message that ``piece`` belongs to."""
         return piece[1 : 1 + piece[0]].decode() if self.is_keyed else self.routing_key
+
+    def priority_of(self, piece: bytes) -> int | None:
+        """Return the priority of the message that ``piece`` belongs to, None where it has none."""
+        if not self.facts.priorities_differ:
+            return self.facts.priority
+        return header_facts(self.header_payload(piece)).priority
+
+    def of_priority(self, priority: int | None) -> "Shape":
+        """Return the same shape for messages that all have ``priority``."""
+        facts = plain_facts(self.facts.persistent, priority)
+        place = self.exchange, self.routing_key, self.address, self.channel, self.frame_max
+        return Shape(*place, facts, self.lead, self.body_octets, self.is_keyed)
 
     def alone(self, piece: bytes) -> "tuple[Shape, bytes]":
         """Return shape and piece of the same message where it does not share the shape with other routing keys."""

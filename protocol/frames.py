@@ -26,6 +26,7 @@ from protocol.content import (
     ContentFacts,
     PublishMethod,
     Shape,
+    common_facts,
     decode_publish,
     header_facts,
     skim,
@@ -325,12 +326,16 @@ class FrameReader:
                     break
                 facts = skim(data, header_at + 21, body_at - 1, flags)
                 if facts is not run_facts:
-                    if run_facts is not None:
-                        break
-                    run_facts = facts
-                    known.prefix = data[at : body_at + 7] if body_octets else data[at:body_at]
-                    known.step = stop - at
-                    known.fixed = None
+                    if run_facts is None:
+                        run_facts = facts
+                        known.prefix = data[at : body_at + 7] if body_octets else data[at:body_at]
+                        known.step = stop - at
+                        known.fixed = None
+                    else:
+                        common = common_facts(run_facts, facts)
+                        if common is None:
+                            break
+                        run_facts = common
                 pieces.append(data[header_at:stop])
                 at = stop
                 if not data.startswith(frame, at) or (len(pieces) == 1 and data.startswith(known.prefix, at)):

@@ -13,7 +13,7 @@ from struct import error as StructError
 from typing import Final
 
 from protocol.constants import FRAME_BODY, FRAME_END, FRAME_END_OCTET, FRAME_HEADER
-from protocol.content import FRAME_HEAD, ContentFacts, PublishMethod, Shape, short_string, skim
+from protocol.content import FRAME_HEAD, ContentFacts, PublishMethod, Shape, common_facts, short_string, skim
 from protocol.errors import FrameError
 
 _TAIL_AND_HEADER_START: Final = Struct(">HBHIHHQH")
@@ -236,9 +236,10 @@ class KeyedCutter:
                     break
                 facts = skim(data, tail_at + 23, body_at - 1, flags)
                 if facts is not run_facts:
-                    if run_facts is not None or not facts.is_plain:
+                    common = facts if run_facts is None else common_facts(run_facts, facts)
+                    if common is None or not common.is_plain:
                         break
-                    run_facts = facts
+                    run_facts = common
                 raw_keys.append(data[piece_at + 1 : tail_at])
                 pieces.append(data[piece_at:tail_at] + data[tail_at + 1 : stop])
                 at = stop

@@ -4,12 +4,15 @@ Whoever has found the queues (a channel's publish, a transaction's commit, a dea
 """
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from broker.core.clock import Clock
 from broker.core.exchanges.kept import KeptMessages
 from broker.core.messages import MessageIds, MessageLog, Stretch, encode_envelope
 from broker.core.queues.classic import ClassicQueue
+from broker.core.queues.priority import PriorityBacklog
 from protocol.content import Shape
 
 KEPT_ROUTES: Final = 1024
@@ -19,16 +22,18 @@ class Route:
     """The queues that a message goes to.
 
     ``durable_ids`` are those of them that keep persistent messages, ``keeping_ids`` those of these that keep transient
-    ones as well; ``may_be_refused`` says that one of them refuses messages when it is full.
+    ones as well; ``may_be_refused`` says that one of them refuses messages when it is full; ``prioritised_count`` is
+    how many of them have priorities.
     """
 
-    __slots__ = ("durable_ids", "keeping_ids", "may_be_refused", "queues", "topology_version")
+    __slots__ = ("durable_ids", "keeping_ids", "may_be_refused", "prioritised_count", "queues", "topology_version")
 
     def __init__(self, queues: Sequence[ClassicQueue], topology_version: int) -> None:
         self.queues = tuple(queues)
         self.durable_ids = tuple(queue.id for queue in queues if queue.log is not None)
         self.keeping_ids = tuple(queue.id for queue in queues if queue.keeps_transient)
         self.may_be_refused = any(queue.refuses_publishes for queue in queues)
+        self.prioritised_count = sum(isinstance(queue.backlog, PriorityBacklog) for queue in queues)
         self.topology_version = topology_version
 
     def is_routed_again(self) -> bool:
@@ -68,6 +73,8 @@ class Enqueuer:
 
     def enqueue(self, route: Route, shape: Shape, pieces: list[bytes]) -> bool:
         """Append the messages to the route's queues; True if they went to the log, so that a confirm must wait."""
+        if route.prioritised_count and shape.facts.priorities_differ:
+            return self._enqueue_by_priority(route, shape, pieces)
         ids = self.ids.take(len(pieces))
         queue_ids = route.durable_ids if shape.facts.persistent else route.keeping_ids
         if queue_ids:
@@ -78,6 +85,24 @@ class Enqueuer:
         for queue in route.queues:
             queue.publish(stretch)
         return bool(queue_ids)
+
+    def _enqueue_by_priority(self, route: Route, shape: Shape, pieces: list[bytes]) -> bool:
+        """As ``enqueue``, for a run whose messages have different priorities: in runs of one priority.
+
+        Where all queues have priorities, all messages of one go together: those of another stand elsewhere anyway.
+        """
+        priorities = list(map(shape.priority_of, pieces))
+        is_logged = False
+        if route.prioritised_count == len(route.queues):
+            groups: dict[int | None, list[bytes]] = {}
+            for priority, piece in zip(priorities, pieces, strict=True):
+                groups.setdefault(priority, []).append(piece)
+            for priority, group in groups.items():
+                is_logged |= self.enqueue(route, shape.of_priority(priority), group)
+        else:
+            for priority, turn in groupby(zip(priorities, pieces, strict=True), key=itemgetter(0)):
+                is_logged |= self.enqueue(route, shape.of_priority(priority), [piece for _, piece in turn])
+        return is_logged
 
     def enqueue_or_refuse(self, route: Route, shape: Shape, piece: bytes) -> tuple[bool, bool]:
         """Append one message to those of its queues that are not full; (went to the log, was refused by some).

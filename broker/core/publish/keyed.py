@@ -42,7 +42,7 @@ def enqueue_ways(
     """
     if len(set(chain.from_iterable(ways))) == sum(map(len, ways)):
         groups: Iterable[tuple[Queues, list[bytes]]] = ways.items()
-    elif not any(enqueuer.is_logged(routes[queues], shape) for queues in ways):
+    elif not any(enqueuer.is_logged(route, shape) or route.prioritised_count for route in routes.values()):
         _enqueue_by_queue(enqueuer, found, shape, pieces)
         return False
     else:
