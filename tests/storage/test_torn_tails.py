@@ -4,6 +4,7 @@ Promises P2 and P9. By day the last 4 KB of a log, at night the last 64 KB.
 """
 
 import random
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ BODY_OCTETS = count(100, 1500)
 EACH = count(16, 100)  # of so many offsets, at one the store is written to again
 
 
+@cache
 def written() -> tuple[SimulatedDisk, list[Model], list[int]]:
     """A log in one segment of OCTETS octets or more, the model after each batch, and the log's length then."""
     disk = SimulatedDisk()
@@ -40,33 +42,33 @@ def written() -> tuple[SimulatedDisk, list[Model], list[int]]:
     return disk, states, ends
 
 
-LOG = written()
 CHANCE = random.Random("garbage")
 TAILS = {
     "nothing": b"",
     "zeros": bytes(600),
     "garbage": CHANCE.randbytes(600),
     "marks": b"\xb5LvB" * 20,
-    "an old batch": bytes(LOG[0].files[PATH].data)[HEADER_OCTETS : LOG[2][1]],
 }
+OLD = "an old batch"
 
 
-@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("tail", [*TAILS, OLD])
 def test_every_truncation_recovers_what_was_whole_before_it(tail: str) -> None:
-    disk, states, ends = LOG
+    disk, states, ends = written()
     octets = bytes(disk.files[PATH].data)
+    after = octets[HEADER_OCTETS : ends[1]] if tail == OLD else TAILS[tail]
     others = {path: file for path, file in disk.files.items() if path != PATH}
-    first = ends[1] if tail == "an old batch" else len(octets) - OCTETS
+    first = ends[1] if tail == OLD else len(octets) - OCTETS
     lengths = range(first, len(octets))
     for length in those_of_slice(lengths, OCTETS if tail == "nothing" else OCTETS // 16):
-        torn = octets[:length] + TAILS[tail]
+        torn = octets[:length] + after
         files = {path: SimulatedFile(bytes(file.data)) for path, file in others.items()}
         cut = SimulatedDisk({**files, PATH: SimulatedFile(torn)}, disk.directories)
         driver = Driver(DIRECTORY, cut)
         # A tail of zeros may be just what was cut off.
         last = max(i for i, end in enumerate(ends) if end <= length or torn.startswith(octets[:end]))
         assert driver.model == states[last], length
-        if tail == "an old batch":
+        if tail == OLD:
             assert driver.store.recovery.damage, "a whole batch that is there twice is no torn tail"
         else:
             assert driver.store.recovery.damage == [], length
@@ -86,7 +88,7 @@ def _goes_on(driver: Driver, cut: SimulatedDisk) -> None:
 
 
 def test_the_log_is_as_long_as_is_said() -> None:
-    disk, _, ends = LOG
+    disk, _, ends = written()
     assert len(disk.files[PATH].data) - HEADER_OCTETS >= OCTETS
     assert len(ends) > 20
     assert IS_NIGHT or OCTETS == 4096
