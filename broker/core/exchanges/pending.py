@@ -162,7 +162,10 @@ class DelayedMessages(KeptMessages):
     def _came_back(self, found: list[tuple[int, Stretch]], lost_count: int) -> None:
         """Messages that are due soon are in memory again."""
         for due_ms, stretch in found:
-            self._keep(due_ms, stretch)
+            # Neighbours of one run were joined; where their headers differ, each goes on by itself.
+            alone = 1 if not stretch.shape.lead else len(stretch.pieces)
+            for place in range(0, len(stretch.pieces), alone):
+                self._keep(due_ms, stretch.part(place, place + alone))
             self.context.residency.arrived_octets += stretch.resident_octets()
         if lost_count:
             self.lost(lost_count)
