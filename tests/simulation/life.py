@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -14,7 +15,9 @@ import structlog
 from broker.config import Settings
 from broker.core.access import passwords
 from broker.server import connection, lifecycle, resources
+from broker.server.alarms import Alarms
 from broker.server.broker import Broker
+from broker.server.clock import Clock
 from broker.server.connection import Connection
 from broker.server.lifecycle import Life
 from broker.server.resources import ResourceWatch
@@ -97,7 +100,7 @@ class Surroundings:
         replacements: list[tuple[object, str, object]] = [
             (lifecycle, "Disk", lambda: self.disk),
             (lifecycle, "Clock", lambda loop: VirtualClock(loop, turns)),
-            (lifecycle, "Broker", lambda *args: Broker(*args, seed=names.getrandbits(32))),
+            (lifecycle, "Broker", partial(self._broker, names)),
             (lifecycle, "Connection", NumberedConnection),
             (lifecycle, "ResourceWatch", self._watch),
             (resources, "give_memory_back", lambda: None),
@@ -113,11 +116,17 @@ class Surroundings:
             stack.enter_context(self._listening_to_the_log())
             yield
 
-    def _watch(self, *args: Any) -> ResourceWatch:
+    def _broker(self, names: Random, settings: Settings, loop: Any, kept: store.Store, clock: Clock) -> Broker:
+        return Broker(settings, loop, kept, clock, names.getrandbits(32))
+
+    def _watch(self, settings: Settings, alarms: Alarms, clock: Clock, kept: store.Store) -> ResourceWatch:
         return ResourceWatch(
-            *args,
-            free_octets=lambda directory: self.disk.free_octets(directory),
-            resident_octets=lambda: self.resident_octets,
+            settings,
+            alarms,
+            clock,
+            kept,
+            lambda directory: self.disk.free_octets(directory),
+            lambda: self.resident_octets,
         )
 
     @contextlib.contextmanager

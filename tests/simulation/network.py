@@ -27,7 +27,7 @@ class Transport(asyncio.Transport):
         self.loop = loop
         self.protocol: asyncio.Protocol
         self.buffer = bytearray()
-        self.is_reading = True
+        self.reads = True
         self.is_paused = False
         self.is_ending = False
         self.is_lost = False
@@ -57,11 +57,11 @@ class Transport(asyncio.Transport):
             self.protocol.pause_writing()
 
     def pause_reading(self) -> None:
-        self.is_reading = False
+        self.reads = False
 
     def resume_reading(self) -> None:
         if not self.is_ending:
-            self.is_reading = True
+            self.reads = True
 
     def is_closing(self) -> bool:
         return self.is_ending
@@ -70,7 +70,7 @@ class Transport(asyncio.Transport):
         if self.is_ending:
             return
         self.is_ending = True
-        self.is_reading = False
+        self.reads = False
         if not self.buffer:
             self._lose(None)
 
@@ -81,7 +81,7 @@ class Transport(asyncio.Transport):
         """End it without sending what is left."""
         self.buffer.clear()
         self.is_ending = True
-        self.is_reading = False
+        self.reads = False
         self._lose(error)
 
     def take(self, octets: int) -> bytes:
@@ -172,7 +172,7 @@ class Link:
                 return (partial(self._break, TimeoutError("timed out")),)
             return ()
         found: list[Happening] = []
-        if transport.is_reading:
+        if transport.reads:
             if self.to_server:
                 found.append(self._deliver)
             elif self.end == "reset":
