@@ -14,7 +14,9 @@ import structlog
 
 import broker as leveret
 from broker.config import Mark, Settings
+from broker.server import logs
 from broker.server.broker import Broker
+from broker.server.logs import LEVELS
 from broker.server.resources import ResourceWatch, available_octets
 from protocol.errors import ConnectionForced
 
@@ -146,8 +148,13 @@ class Operator:
         return {}
 
     def set_log_level(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Refuse: the level is chosen at the start."""
-        raise ActionRefused(400, "the log level is set at the start, by log_level")
+        """Log more or less from now on."""
+        level = text_of(given, "level")
+        if level not in LEVELS:
+            raise ActionRefused(400, f"the log level is one of {', '.join(LEVELS)}")
+        logs.set_level(level)
+        logs.announce("log level was set", to=level)
+        return {}
 
     def answer(self, method: str, name: str, body: bytes) -> dict[str, Any]:
         """Return an action's answer. Raises ActionRefused."""

@@ -48,13 +48,16 @@ class Doors:
             "http/prometheus": settings.metrics_port,
             "https/prometheus": settings.metrics_tls_port,
         }
+        problems: dict[str, str] = {}
         for protocol, port in wanted.items():
             if port == 0:
                 continue
             try:
                 await self._open(settings.host, 0 if port == ANY_PORT else port, protocol)
             except (listener.ListenError, OSError) as error:
-                log.error("no HTTP here", protocol=protocol, error=str(error))
+                problems[protocol] = str(error)
+        if problems:
+            log.error("no HTTP here", protocol=", ".join(problems), error="; ".join(problems.values()))
 
     async def _open(self, host: str, port: int, protocol: str) -> None:
         loop = asyncio.get_running_loop()

@@ -69,6 +69,18 @@ def set_up(log_format: LogFormat, log_level: str, descriptor: int = 1) -> None:
     logging.basicConfig(handlers=[StandardLibraryBridge()], level=max(level, logging.WARNING), force=True)
 
 
+def set_level(log_level: str) -> None:
+    """Have lines of at least ``log_level`` written from now on."""
+    level = LEVELS[log_level]
+    structlog.configure(**{**structlog.get_config(), "wrapper_class": structlog.make_filtering_bound_logger(level)})
+    kind = type(structlog.get_logger())
+    for log in [getattr(module, "log", None) for module in tuple(sys.modules.values())]:
+        if isinstance(log, kind):
+            # A module's logger has made itself at its first use, for the level of then; it does so again now.
+            vars(log).pop("bind", None)
+    logging.getLogger().setLevel(max(level, logging.WARNING))
+
+
 def announce(event: str, **fields: object) -> None:
     """Log a line whatever the log level: for what scripts and containers wait for."""
     config = structlog.get_config()

@@ -228,6 +228,28 @@ def test_a_client_that_sends_nothing_does_not_keep_the_broker_from_ending(own_br
         assert time.monotonic() - began < 5
 
 
+def test_the_log_level_is_set_while_it_runs(run: Ctl, start_broker: Callable[..., RunningBroker]) -> None:
+    broker = start_broker("--management-port", "none", "--metrics-port", "none")
+
+    def set_level(level: str) -> int:
+        return run("ctl", "set_log_level", level, "--data-dir", str(broker.data_dir)).code
+
+    def connect() -> None:
+        amqp(broker).close()
+
+    connect()
+    broker.wait_for_event("connection closed")
+    assert set_level("warning") == 0
+    connect()
+    assert set_level("info") == 0
+    connect()
+    assert set_level("nonsense") == 65
+    assert set_level("error") == 0
+    assert [each["to"] for each in broker.events("log level was set")] == ["warning", "info", "error"]
+    assert broker.stop() == 0
+    assert len(broker.events("connection opened")) == 2
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [

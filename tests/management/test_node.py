@@ -554,6 +554,17 @@ def test_port_in_use_is_one_line_and_the_broker_goes_on(node: Node, start_broker
     pika.BlockingConnection(pika.URLParameters(broker.url)).close()
 
 
+def test_two_ports_in_use_are_one_line(node: Node, start_broker: Callable[..., RunningBroker]) -> None:
+    """As when a RabbitMQ runs on the machine already, or another Leveret."""
+    amqp, http = node.broker.port, node.http_port
+    broker = start_broker("--management-port", str(amqp), "--metrics-port", str(http))
+    told = broker.wait_for_event("no HTTP here")
+    assert told["protocol"] == "http, http/prometheus"
+    parts = [f"cannot listen on 127.0.0.1:{port}: address already in use" for port in (amqp, http)]
+    assert told["error"] == "; ".join(parts)
+    assert len(broker.events("no HTTP here")) == 1
+
+
 def test_metrics_have_a_port_of_their_own(start_broker: Callable[..., RunningBroker]) -> None:
     broker = start_broker("--management-port", "none", "--metrics-port", "any")
     port = int(broker.wait_for_event("HTTP")["port"])
