@@ -12,10 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from storage import blocks, definitions, messages, snapshot, store
 from tests.storage.driving import Driver
 from tests.storage.simulated_disk import SimulatedDisk
-from tests.torture import count
+from tests.torture import count, ran, share
 
 DIRECTORY = Path("/data")
 QUEUES = range(1, 5)
+STEPS = count(40, 200)
 
 bodies = st.lists(st.binary(max_size=40), min_size=1, max_size=8)
 queue_sets = st.lists(st.sampled_from(QUEUES), min_size=1, max_size=3, unique=True).map(tuple)
@@ -120,6 +121,7 @@ class StoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.restart()
         self.driver.close()
+        ran("T9", 1, f"histories of {STEPS} steps of the store alone")
 
 
 def test_store_behaves_as_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,8 +134,8 @@ def test_store_behaves_as_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
     run_state_machine_as_test(
         StoreMachine,
         settings=settings(
-            max_examples=count(80, 20_000),
-            stateful_step_count=count(40, 200),
+            max_examples=share(80, 20_000),
+            stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
