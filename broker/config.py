@@ -176,6 +176,9 @@ class Settings(BaseSettings):
     product_version: str = Field("", description="Its version that clients are told; none is `compat`'s.")
 
     heartbeat_s: int = Field(60, ge=0, le=65535, description="Heartbeat offered, in seconds; 0 is none.")
+    connection_max: int = Field(
+        0, ge=0, le=2**31 - 1, description="Connections of the node; 0 is as many as there are descriptors for."
+    )
     channel_max: int = Field(2047, ge=0, le=65535, description="Channels of one connection; 0 is no limit.")
     frame_max: int = Field(131_072, ge=4096, le=2**31 - 1, description="Largest frame, in octets.")
     max_message_octets: int = Field(

@@ -114,6 +114,7 @@ PLAIN: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "default_pass": ("default_pass", as_is),
     "default_vhost": ("default_vhost", as_is),
     "heartbeat": ("heartbeat_s", whole),
+    "connection_max": ("connection_max", timeout),
     "channel_max": ("channel_max", whole),
     "frame_max": ("frame_max", whole),
     "max_message_size": ("max_message_octets", octets),

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,7 +29,15 @@ class RunningBroker:
     "--heartbeat-s", "1")``. ``lines`` has what it has printed so far, as JSON objects where they are that.
     """
 
-    def __init__(self, data_dir: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *flags: str,
+        environment: Mapping[str, str] | None = None,
+        before: Callable[[], None] | None = None,
+    ) -> None:
+        """``before()`` is called in the new process, before it is the broker."""
+        self.before = before
         self.data_dir = data_dir
         self.flags = flags
         self.environment = dict(environment or {})
@@ -61,6 +69,7 @@ class RunningBroker:
             stdin=subprocess.DEVNULL,
             encoding="utf-8",
             env=clean_environment() | self.environment,
+            preexec_fn=self.before,
         )
         self._reader = threading.Thread(target=self._read, name="broker output", daemon=True)
         self._reader.start()

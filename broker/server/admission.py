@@ -47,7 +47,17 @@ class Admission:
     ``backends`` are asked in turn: the node's users ("internal"), and ``tokens`` ("oauth2") where there is one.
     """
 
-    __slots__ = ("_by_user", "_by_vhost", "_control", "_loopback_users", "backends", "logins", "sources", "tokens")
+    __slots__ = (
+        "_by_user",
+        "_by_vhost",
+        "_control",
+        "_loopback_users",
+        "backends",
+        "connection_max",
+        "logins",
+        "sources",
+        "tokens",
+    )
 
     def __init__(self, control: AccessControl, loopback_users: Collection[str]) -> None:
         self.logins = LoginCounts()
@@ -55,6 +65,8 @@ class Admission:
         """The same by address, user's name and protocol."""
         self.tokens: TokenLogin | None = None
         self.backends: tuple[str, ...] = ("internal",)
+        self.connection_max = 0
+        """Connections of the node, 0 for any number. RabbitMQ: Networking, ``connection_max``."""
         self._control = control
         self._loopback_users = loopback_users
         self._by_user: dict[str, set[Connection]] = {}
@@ -130,6 +142,8 @@ class Admission:
 
         Raises NotAllowed (530) where one more would be too many; that counts before the permission, as in RabbitMQ.
         """
+        if self.connection_max and sum(map(len, self._by_vhost.values())) >= self.connection_max:
+            _refuse(f"connection refused: node connection limit ({self.connection_max}) is reached")
         limits = self._control.vhosts[vhost].limits
         limit = limit_reached(limits, MAX_CONNECTIONS, len(self._by_vhost.get(vhost, ())))
         if limit is not None:

@@ -37,6 +37,7 @@ from broker.server.alarms import Alarms, Resource
 from broker.server.clock import Clock
 from broker.server.consumer_timeouts import ConsumerTimeouts
 from broker.server.counters import Counters
+from broker.server.descriptors import DescriptorRoom
 from broker.server.firehose import Firehose
 from broker.server.login import Login
 from broker.server.recovery_progress import RecoveryProgress
@@ -95,6 +96,8 @@ class Broker:
         self.access_control = AccessControl(self.vhosts, self._make_vhost, store.define, events, self.compat)
         self.admission = Admission(self.access_control, settings.loopback_users)
         self.admission.backends = settings.auth_backends
+        self.admission.connection_max = settings.connection_max
+        self.descriptors = DescriptorRoom(clock, None)
         if "oauth2" in settings.auth_backends:
             self.admission.tokens = load_token_login()(settings, clock, loop)
         self.touched: list[ClassicQueue] = []

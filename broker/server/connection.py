@@ -111,6 +111,11 @@ class Connection(asyncio.Protocol):
         """Wait for the protocol header, for as long as the handshake may take."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(WRITE_HIGH_OCTETS)
+        opened = transport.get_extra_info("socket")
+        if opened is not None and not self.broker.descriptors.has_room_for(opened.fileno()):
+            self._is_closing = True
+            self._transport.abort()
+            return
         peer = transport.get_extra_info("peername")
         self.peer = f"{peer[0]}:{peer[1]}" if peer else "local socket"
         self.broker.connections.add(self)

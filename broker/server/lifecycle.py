@@ -22,7 +22,7 @@ from broker.config import Settings
 from broker.control.actions import Door, Operator, ShutDoor
 from broker.control.server import ControlSocket
 from broker.management.door import Doors
-from broker.server import listener, logs
+from broker.server import descriptors, listener, logs
 from broker.server.boot_definitions import DefinitionsError, load_definitions
 from broker.server.broker import Broker
 from broker.server.clock import Clock
@@ -63,7 +63,7 @@ def run(settings: Settings, warnings: Sequence[str] = ()) -> int:
     logs.set_up(settings.log_format, settings.log_level)
     for number in STOP_SIGNALS:
         signal.signal(number, leave_before_start)
-    raise_descriptor_limit()
+    descriptors.raise_limit()
     new_loop, loop_name = loop_factory()
     log.info(
         "Leveret starts",
@@ -133,6 +133,7 @@ class Life:
         try:
             log_recovery(store)
             self._node = node = Broker(self.settings, loop, store, clock)
+            node.descriptors = descriptors.DescriptorRoom(clock, descriptors.limit())
             node.restore()
             if self.settings.load_definitions is not None:
                 load_definitions(node, self.settings.load_definitions)
@@ -331,16 +332,3 @@ def leave_at_once(number: int, _frame: FrameType | None) -> None:
     """End without waiting for clients or for the log; what was confirmed is on the disk already."""
     log.warning("Leveret is forced to stop", signal=signal.Signals(number).name)
     os._exit(128 + number)
-
-
-def raise_descriptor_limit() -> None:
-    """Allow as many open sockets as the system lets us have, where it has such a limit."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS states no limit and has one
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    log.debug("open files allowed", count=soft)
