@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from broker.management.call import Call, Empty, Listing, encode
@@ -45,7 +44,10 @@ def make_app(broker: Broker, authenticate: Authenticate | None = None) -> Starle
     if authenticate is None:
         login = BasicLogin(broker)
         authenticate, counts = login, login.counts
-    return Starlette(routes=[Mount("/", app=Api(ManagedNode(broker, counts), authenticate))])
+    app = Starlette()
+    # Not a route: Starlette's match what is decoded, and leave out paths with a line break in them.
+    app.router.default = Api(ManagedNode(broker, counts), authenticate)
+    return app
 
 
 class Api:
@@ -87,8 +89,10 @@ class Api:
             raise NotThere
         principal = await self._principal(row, request)
         # The first of two values counts, as with RabbitMQ.
-        query = dict(reversed(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)))
+        raw_query = request.scope["query_string"].decode("latin-1")
+        query = dict(reversed(parse_qsl(raw_query, keep_blank_values=True)))
         call = Call(self._node, principal, parameters, query, request.headers, request.is_disconnected)
+        call.raw_query = raw_query
         _check_vhost(call, request.method)
         if request.method in ("PUT", "POST"):
             call.body = await read_body(request)
@@ -124,7 +128,7 @@ def _check_vhost(call: Call, method: str) -> None:
     if name is None:
         return
     if name not in call.broker.vhosts:
-        raise NotThere if method in ("GET", "HEAD") else NothingToActOn("vhost_not_found")
+        raise NothingToActOn("vhost_not_found") if method in ("PUT", "POST") else NotThere
     if not call.can_see(name):
         raise Unauthorised("User not authorised to access virtual host")
 

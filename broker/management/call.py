@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from broker.management.node import ManagedNode
 
 _NO_BODY: Final = b""
+TWICE_ENCODED: Final = "the request body JSON-decoded to a string. Is the input doubly-JSON-encoded?"
 
 
 class Empty:
@@ -52,7 +54,7 @@ class Listing:
 class Call:
     """A request that somebody who is logged in, and may make it, makes. ``parameters`` are the path's."""
 
-    __slots__ = ("body", "headers", "is_gone", "node", "parameters", "principal", "query")
+    __slots__ = ("body", "headers", "is_gone", "node", "parameters", "principal", "query", "raw_query")
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class Call:
         self.is_gone = is_gone
         """Whether the client has hung up; to be asked now and then by what takes long."""
         self.body = _NO_BODY
+        self.raw_query = ""
 
     def __getitem__(self, name: str) -> str:
         return self.parameters[name]
@@ -131,10 +134,16 @@ class Call:
         value = self.json() if self.body.strip() else {}
         if value is None:
             value = {}
+        if isinstance(value, str):
+            raise BadRequest(f"invalid payload: {TWICE_ENCODED}")
         if not isinstance(value, dict):
             raise BadRequest("not_json")
         check_keys(value, required)
         return value
+
+    def all_of(self, name: str) -> list[str]:
+        """Return all values that the query has by that name."""
+        return [value for each, value in parse_qsl(self.raw_query, keep_blank_values=True) if each == name]
 
     def flag(self, name: str) -> bool:
         """Whether a parameter of the query is ``true``."""
@@ -166,13 +175,13 @@ def truth_in(fields: Mapping[str, Any], name: str) -> bool:
     raise BadRequest(["not_boolean", value])
 
 
-def whole_number(value: object) -> int:
+def whole_number(value: Any) -> int:
     """Return a whole number, or a text of digits as one. Raises BadRequest."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and value.isascii() and value.lstrip("-").isdigit() and len(value) < 20:
         return int(value)
-    raise BadRequest(["not_integer", value if isinstance(value, str | float | bool) else str(value)])
+    raise BadRequest(["not_integer", value])
 
 
 def found(value: Any) -> Any:

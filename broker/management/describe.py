@@ -19,6 +19,8 @@ from broker.management.node import ManagedNode
 from broker.server.channel import Channel
 from broker.server.connection import Connection
 from broker.server.counters import SAMPLED, Counts, counts_of, exchange_counts_of, type_of
+from protocol.errors import FrameError
+from protocol.headers import identity_of
 
 Described = dict[str, Any]
 
@@ -138,9 +140,26 @@ def _queue_depth(node: ManagedNode, queue: ClassicQueue) -> Described:
 
 
 def _queue_consumers(queue: ClassicQueue) -> Described:
-    waiting = sum(1 for consumer in queue.consumers if consumer.limit())
-    capacity = waiting / queue.consumer_count if queue.consumer_count else 0
+    capacity = consumer_capacity(queue)
     return {"consumers": queue.consumer_count, "consumer_capacity": capacity, "consumer_utilisation": capacity}
+
+
+def consumer_capacity(queue: ClassicQueue) -> float:
+    """Return the share of a queue's consumers that could take a message now; 0 without any."""
+    ready = sum(1 for consumer in queue.consumers if consumer.limit())
+    return ready / queue.consumer_count if queue.consumer_count else 0
+
+
+def head_timestamp(queue: ClassicQueue) -> int | None:
+    """Return the timestamp that the publisher gave the first ready message; None without, or if it is on disk."""
+    if isinstance(queue, StreamQueue) or not queue.message_count or not queue.backlog.is_at_hand:
+        return None
+    stretch = queue.backlog.head()
+    try:
+        digits = identity_of(stretch.shape.header_payload(stretch.pieces[-queue.backlog.head_count()]), "timestamp")
+    except FrameError:
+        return None
+    return None if digits is None else int(digits)
 
 
 def _queue_of_type(node: ManagedNode, queue: ClassicQueue) -> Described:
@@ -153,7 +172,7 @@ def _queue_of_type(node: ManagedNode, queue: ClassicQueue) -> Described:
         return {
             **body_octets(queue),
             "exclusive_consumer_tag": exclusive,
-            "head_message_timestamp": None,
+            "head_message_timestamp": head_timestamp(queue),
             "recoverable_slaves": None,
             "single_active_consumer_tag": tag,
         }

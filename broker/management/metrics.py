@@ -1,13 +1,14 @@
 """Prometheus metrics by the names that RabbitMQ's dashboards use: all together, or one by one.
 
-``/metrics`` sums up; ``/metrics/per-object`` has each queue, channel and connection. Made when they are asked for.
+``/metrics`` sums up; ``/metrics/per-object`` has each queue, channel and connection, ``/metrics/detailed`` the families
+that are asked for. Made when they are asked for; object_metrics.py has those of queues, channels and connections.
 RabbitMQ: Monitoring with Prometheus and Grafana.
 """
 
 import asyncio
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -16,14 +17,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 import broker
-from broker.core.queues.classic import ClassicQueue
 from broker.management.call import Call
-from broker.management.describe import body_octets, channel_name
 from broker.management.node import ManagedNode
+from broker.management.object_metrics import ObjectMetrics, family
 from broker.management.overview import descriptor_count, descriptor_limit, free_octets
 from broker.management.routing import Row
-from broker.server.channel import Channel
-from broker.server.connection import Connection
 from broker.server.counters import Counts, counts_of
 from broker.server.resources import memory_limit_octets, own_resident_octets
 
@@ -31,18 +29,26 @@ PROTOCOL: Final = "amqp091"
 QUEUE_TYPES: Final = ("classic", "quorum", "stream")
 DEAD_LETTER_REASONS: Final = ("expired", "rejected", "maxlen", "delivery_limit")
 
-QUEUE_GAUGES: Final = {
-    "messages_ready": "Messages ready to be delivered to consumers",
-    "messages_unacked": "Messages delivered to consumers but not yet acknowledged",
-    "messages": "Sum of ready and unacknowledged messages",
-    "consumers": "Consumers on a queue",
-    "messages_bytes": "Size of all message bodies",
-    "messages_ready_bytes": "Size of ready messages",
-    "messages_unacked_bytes": "Size of all unacknowledged messages",
-    "messages_ram": "Messages in memory",
-    "messages_persistent": "Persistent messages",
-    "messages_paged_out": "Messages that have left memory",
+FAMILIES: Final[Mapping[str, Callable[["Metrics", ObjectMetrics], Iterator[Metric]]]] = {
+    "connection_churn_metrics": lambda node, _: node.churn(),
+    "node_metrics": lambda node, _: node.of_node(),
+    "queue_coarse_metrics": lambda _, objects: objects.queue_coarse(),
+    "queue_metrics": lambda _, objects: objects.queue_fine(),
+    "queue_consumer_count": lambda _, objects: objects.queue_consumer_count(),
+    "queue_delivery_metrics": lambda _, objects: objects.queue_published(),
+    "channel_metrics": lambda _, objects: objects.channel_fine(),
+    "channel_exchange_metrics": lambda _, objects: objects.channel_of_exchanges(),
+    "channel_queue_metrics": lambda _, objects: objects.channel_of_queues(),
+    "connection_coarse_metrics": lambda _, objects: objects.connection_coarse(),
+    "connection_metrics": lambda _, objects: objects.connection_fine(),
 }
+"""What ``/metrics/detailed?family=`` asks for; of the objects of this node."""
+CLUSTER_FAMILIES: Final[Mapping[str, Callable[[ObjectMetrics], Iterator[Metric]]]] = {
+    "vhost_status": ObjectMetrics.vhosts,
+    "exchange_names": ObjectMetrics.exchange_names,
+    "exchange_bindings": ObjectMetrics.exchange_bindings,
+}
+"""The same, of what a cluster has in common."""
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
@@ -54,12 +60,7 @@ def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
 
 
 def _labelled(kind: Any, name: str, text: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:
-    rows = list(samples)
-    labels = list(rows[0][0]) if rows else []
-    family: Metric = kind(f"rabbitmq_{name}", text, labels=labels)
-    for values, value in rows:
-        family.add_metric(list(values.values()), value)  # type: ignore[attr-defined]
-    return family
+    return family(kind, (name, text), samples)
 
 
 class Metrics:
@@ -73,16 +74,39 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Yield them."""
         self._broker.counters.gather(self._broker)
-        yield from self._identity()
-        yield from self._of_node()
-        yield from self._churn()
+        objects = ObjectMetrics(self._broker, is_per_object=self._is_per_object)
+        yield from self.identity()
+        yield from self.of_node()
+        yield from self.churn()
         yield from self._global()
-        yield from self._queues()
-        if self._is_per_object:
-            yield from self._channels()
-            yield from self._connections()
+        yield from objects.queue_coarse()
+        yield from objects.queue_fine()
+        yield from objects.queue_published()
+        yield from objects.channel_fine()
+        yield from objects.channel_of_exchanges()
+        yield from objects.channel_of_queues()
+        yield from objects.connection_coarse()
+        yield from objects.connection_fine()
 
-    def _identity(self) -> Iterator[Metric]:
+    def collect_families(self, wanted: Collection[str], vhosts: Collection[str]) -> Iterator[Metric]:
+        """Yield families of each object, named as ``/metrics/detailed`` does; those of ``vhosts`` if any are given.
+
+        RabbitMQ: Monitoring with Prometheus and Grafana, "Detailed".
+        """
+        self._broker.counters.gather(self._broker)
+        objects = ObjectMetrics(self._broker, is_per_object=True)
+        yield from self.identity()
+        told: set[str] = set()
+        for name in wanted:
+            for metric in FAMILIES[name](self, objects) if name in FAMILIES else ():
+                if metric.name not in told:
+                    told.add(metric.name)
+                    yield _renamed(metric, "rabbitmq_detailed_", vhosts)
+            for metric in CLUSTER_FAMILIES[name](objects) if name in CLUSTER_FAMILIES else ():
+                yield _renamed(metric, "rabbitmq_cluster_", vhosts)
+
+    def identity(self) -> Iterator[Metric]:
+        """Yield who the node is; dashboards join everything on it."""
         node = self._node
         identity = {
             "rabbitmq_node": node.name,
@@ -99,7 +123,8 @@ class Metrics:
         }
         yield _labelled(GaugeMetricFamily, "build_info", "RabbitMQ & Leveret version info", [(build, 1)])
 
-    def _of_node(self) -> Iterator[Metric]:
+    def of_node(self) -> Iterator[Metric]:
+        """Yield what the node is and uses."""
         settings, raised = self._broker.settings, self._broker.alarms.raised
         vhosts = self._broker.vhosts.values()
         connections = [each for each in self._broker.connections if each.is_open]
@@ -128,7 +153,8 @@ class Metrics:
         cpu_s = sum(os.times()[:2])
         yield CounterMetricFamily("process_cpu_seconds", "CPU time used", value=cpu_s)
 
-    def _churn(self) -> Iterator[Metric]:
+    def churn(self) -> Iterator[Metric]:
+        """Yield how many came and went."""
         counters = self._broker.counters
         yield _counter("connections_opened", "Total connections opened", counters.connections_opened)
         yield _counter("connections_closed", "Total connections closed", counters.connections_closed)
@@ -198,92 +224,16 @@ class Metrics:
         yield _labelled(GaugeMetricFamily, "global_publishers", "Publishers connected", [(protocol, publishers)])
         yield _labelled(GaugeMetricFamily, "global_consumers", "Consumers connected", [(protocol, consumers)])
 
-    def _queues(self) -> Iterator[Metric]:
-        queues = [queue for vhost in self._broker.vhosts.values() for queue in vhost.queues.values()]
-        values = [(queue, _queue_values(queue)) for queue in queues]
-        for name, text in QUEUE_GAUGES.items():
-            if self._is_per_object:
-                samples = [({"vhost": queue.vhost_name, "queue": queue.name}, each[name]) for queue, each in values]
-                yield _labelled(GaugeMetricFamily, f"queue_{name}", text, samples)
-            else:
-                yield _gauge(f"queue_{name}", text, sum(each[name] for _, each in values))
-        published = [(queue, counts_of(queue).publish) for queue in queues]
-        text = "Total number of messages published to queues"
-        if self._is_per_object:
-            samples = [({"vhost": queue.vhost_name, "queue": queue.name}, count) for queue, count in published]
-            yield _labelled(CounterMetricFamily, "queue_messages_published", text, samples)
-        else:
-            yield _counter("queue_messages_published", text, sum(count for _, count in published))
 
-    def _channels(self) -> Iterator[Metric]:
-        channels = [
-            channel
-            for connection in self._broker.connections
-            if connection.is_open
-            for channel in connection.channels.values()
-        ]
-        gauges: dict[str, Callable[[Channel], int]] = {
-            "consumers": lambda each: len(each.consumers),
-            "messages_unacked": lambda each: each.unacked.count,
-            "messages_unconfirmed": lambda each: each.unconfirmed_count if each.is_confirming else 0,
-            "prefetch": lambda each: each.global_prefetch,
-        }
-        for name, value in gauges.items():
-            samples = [({"channel": channel_name(each)}, value(each)) for each in channels]
-            yield _labelled(GaugeMetricFamily, f"channel_{name}", f"Channel {name.replace('_', ' ')}", samples)
-        counters: dict[str, Callable[[Counts, Channel], int]] = {
-            "messages_published": lambda counts, _: counts.publish,
-            "messages_confirmed": lambda counts, _: counts.confirm,
-            "messages_unroutable_returned": lambda counts, _: counts.return_unroutable,
-            "messages_unroutable_dropped": lambda counts, _: counts.drop_unroutable,
-            "messages_delivered": lambda counts, _: counts.deliver_no_ack,
-            "messages_delivered_ack": lambda counts, _: counts.deliver,
-            "messages_redelivered": lambda counts, _: counts.redeliver,
-            "messages_acked": lambda counts, channel: counts.acked(channel.unacked.count),
-            "get": lambda counts, _: counts.get_no_ack,
-            "get_ack": lambda counts, _: counts.get,
-            "get_empty": lambda counts, _: counts.get_empty,
-        }
-        for name, total in counters.items():
-            rows = [({"channel": channel_name(each)}, _total(total, each)) for each in channels]
-            yield _labelled(CounterMetricFamily, f"channel_{name}", f"Total {name.replace('_', ' ')}", rows)
-
-    def _connections(self) -> Iterator[Metric]:
-        connections = [each for each in self._broker.connections if each.is_open]
-        for kind, name, value in (
-            (CounterMetricFamily, "incoming_bytes", lambda each: each.received_octets),
-            (CounterMetricFamily, "outgoing_bytes", lambda each: each.sent_octets),
-            (CounterMetricFamily, "incoming_packets", lambda each: each.received_count),
-            (CounterMetricFamily, "outgoing_packets", lambda each: each.sent_count),
-            (GaugeMetricFamily, "pending_packets", lambda each: each.unwritten_octets),
-            (GaugeMetricFamily, "channels", lambda each: len(each.channels)),
-        ):
-            samples = [({"connection": each.name}, _value(value, each)) for each in connections]
-            yield _labelled(kind, f"connection_{name}", f"Connection {name.replace('_', ' ')}", samples)
-
-
-def _total(total: Any, channel: Channel) -> int:
-    return int(total(counts_of(channel), channel))
-
-
-def _value(value: Any, connection: Connection) -> int:
-    return int(value(connection))
-
-
-def _queue_values(queue: ClassicQueue) -> dict[str, int]:
-    octets = body_octets(queue)
-    return {
-        "messages_ready": queue.message_count,
-        "messages_unacked": queue.unacked_count,
-        "messages": queue.message_count + queue.unacked_count,
-        "consumers": queue.consumer_count,
-        "messages_bytes": octets["message_bytes"],
-        "messages_ready_bytes": octets["message_bytes_ready"],
-        "messages_unacked_bytes": octets["message_bytes_unacknowledged"],
-        "messages_ram": octets["messages_ram"],
-        "messages_persistent": octets["messages_persistent"],
-        "messages_paged_out": octets["messages_paged_out"],
-    }
+def _renamed(metric: Metric, prefix: str, vhosts: Collection[str]) -> Metric:
+    """Return a metric with another prefix, and of its samples those of ``vhosts``, if any are given."""
+    renamed = Metric(prefix + metric.name.removeprefix("rabbitmq_"), metric.documentation, metric.type)
+    renamed.samples = [
+        sample._replace(name=prefix + sample.name.removeprefix("rabbitmq_"))
+        for sample in metric.samples
+        if not vhosts or sample.labels.get("vhost", "") in ("", *vhosts)
+    ]
+    return renamed
 
 
 class _Collected:
@@ -297,24 +247,29 @@ class _Collected:
         return self._families
 
 
-async def _respond(call: Call, *, is_per_object: bool) -> Response:
+async def _respond(metrics: Iterable[Metric]) -> Response:
     """Collect on the loop, where nothing changes meanwhile; write the text, which takes longer, beside it."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected(list(Metrics(call.node, is_per_object=is_per_object).collect())))
+    registry.register(_Collected(list(metrics)))
     text = await asyncio.to_thread(generate_latest, registry)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 async def get_metrics(call: Call) -> Response:
-    return await _respond(call, is_per_object=False)
+    return await _respond(Metrics(call.node, is_per_object=False).collect())
 
 
 async def get_per_object(call: Call) -> Response:
-    return await _respond(call, is_per_object=True)
+    return await _respond(Metrics(call.node, is_per_object=True).collect())
+
+
+async def get_detailed(call: Call) -> Response:
+    metrics = Metrics(call.node, is_per_object=True)
+    return await _respond(metrics.collect_families(call.all_of("family"), call.all_of("vhost")))
 
 
 ROWS: Final = (
     Row("GET", "/metrics", get_metrics, "Metrics, summed up", None),
     Row("GET", "/metrics/per-object", get_per_object, "Metrics of each object", None),
-    Row("GET", "/metrics/detailed", get_per_object, "Metrics of each object", None),
+    Row("GET", "/metrics/detailed", get_detailed, "Metrics of each object, by family", None),
 )

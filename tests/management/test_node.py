@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import pika
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.brokers import RunningBroker
 from tests.management.client import NOT_FOUND, Api, error
@@ -432,37 +431,6 @@ def test_openapi_document_tells_every_path(api: Api) -> None:
     assert set(document["paths"]["/api/queues/{vhost}/{queue}"]) == {"get", "put", "delete"}
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids)) > 100
-
-
-def test_metrics_have_the_names_of_dashboards(api: Api, node: Node, place: str, vhost: str) -> None:
-    api.put(f"queues/{place}/q")
-    api.publish(vhost, "q")
-    text = api.as_user("", "")("GET", "/metrics").body
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    for name in (
-        *(
-            "rabbitmq_connections",
-            "rabbitmq_channels",
-            "rabbitmq_consumers",
-            "rabbitmq_queues",
-            "rabbitmq_identity_info",
-        ),
-        *("rabbitmq_queue_messages", "rabbitmq_queue_messages_ready", "rabbitmq_queue_messages_unacked"),
-        *("rabbitmq_global_messages_received", "rabbitmq_global_messages_delivered", "rabbitmq_connections_opened"),
-        *("rabbitmq_process_resident_memory_bytes", "rabbitmq_disk_space_available_bytes", "rabbitmq_build_info"),
-        *("rabbitmq_alarms_memory_used_watermark", "rabbitmq_auth_attempts", "rabbitmq_erlang_uptime_seconds"),
-    ):
-        assert name in families, name
-    assert families["rabbitmq_global_messages_received"].samples[0].name == "rabbitmq_global_messages_received_total"
-    per_object = api.as_user("", "")("GET", "/metrics/per-object").body
-    samples = {
-        sample.labels.get("queue"): sample.value
-        for family in text_string_to_metric_families(per_object)
-        if family.name == "rabbitmq_queue_messages_ready"
-        for sample in family.samples
-        if sample.labels.get("vhost") == vhost
-    }
-    assert samples == {"q": 1.0}
 
 
 # What RabbitMQ lacks

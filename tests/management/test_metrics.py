@@ -1,0 +1,143 @@
+"""Metrics as Prometheus reads them: the names of RabbitMQ's dashboards, summed up, by object and by family."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.management.client import Api
+from tests.management.conftest import Node
+
+Families = dict[str, dict[tuple[tuple[str, str], ...], float]]
+
+OVERVIEW = """
+rabbitmq_build_info rabbitmq_identity_info rabbitmq_connections rabbitmq_channels rabbitmq_consumers rabbitmq_queues
+rabbitmq_queue_messages_ready rabbitmq_queue_messages_unacked rabbitmq_global_publishers
+rabbitmq_process_resident_memory_bytes rabbitmq_resident_memory_limit_bytes
+rabbitmq_disk_space_available_bytes rabbitmq_disk_space_available_limit_bytes
+rabbitmq_process_open_fds rabbitmq_process_max_fds rabbitmq_process_open_tcp_sockets rabbitmq_process_max_tcp_sockets
+rabbitmq_global_messages_received_total rabbitmq_global_messages_received_confirm_total
+rabbitmq_global_messages_confirmed_total rabbitmq_global_messages_routed_total
+rabbitmq_global_messages_unroutable_dropped_total rabbitmq_global_messages_unroutable_returned_total
+rabbitmq_global_messages_delivered_total rabbitmq_global_messages_redelivered_total
+rabbitmq_global_messages_delivered_consume_auto_ack_total rabbitmq_global_messages_delivered_consume_manual_ack_total
+rabbitmq_global_messages_delivered_get_auto_ack_total rabbitmq_global_messages_delivered_get_manual_ack_total
+rabbitmq_global_messages_acknowledged_total rabbitmq_global_messages_get_empty_total
+rabbitmq_queues_declared_total rabbitmq_queues_created_total rabbitmq_queues_deleted_total
+rabbitmq_channels_opened_total rabbitmq_channels_closed_total
+rabbitmq_connections_opened_total rabbitmq_connections_closed_total rabbitmq_erlang_uptime_seconds
+"""
+"""What the dashboard RabbitMQ-Overview (10991) and RabbitMQ's alerts ask for."""
+
+OLDER = """
+rabbitmq_channel_messages_published_total rabbitmq_channel_messages_confirmed_total
+rabbitmq_channel_messages_unroutable_returned_total rabbitmq_channel_messages_unroutable_dropped_total
+rabbitmq_channel_messages_delivered_total rabbitmq_channel_messages_delivered_ack_total
+rabbitmq_channel_messages_redelivered_total rabbitmq_channel_messages_acked_total
+rabbitmq_channel_get_total rabbitmq_channel_get_ack_total rabbitmq_channel_get_empty_total
+rabbitmq_channel_consumers rabbitmq_channel_messages_unacked rabbitmq_channel_messages_unconfirmed
+rabbitmq_channel_prefetch rabbitmq_consumer_prefetch rabbitmq_connection_channels
+rabbitmq_connection_incoming_bytes_total rabbitmq_connection_outgoing_bytes_total
+rabbitmq_connection_incoming_packets_total rabbitmq_connection_outgoing_packets_total
+rabbitmq_connection_pending_packets rabbitmq_queue_consumers rabbitmq_queue_consumer_utilisation
+rabbitmq_queue_consumer_capacity rabbitmq_queue_messages rabbitmq_queue_messages_bytes rabbitmq_queue_messages_ram
+rabbitmq_queue_messages_ram_bytes rabbitmq_queue_messages_ready_ram rabbitmq_queue_messages_unacked_ram
+rabbitmq_queue_messages_ready_bytes rabbitmq_queue_messages_unacked_bytes rabbitmq_queue_messages_persistent
+rabbitmq_queue_messages_persistent_bytes rabbitmq_queue_messages_paged_out rabbitmq_queue_messages_paged_out_bytes
+rabbitmq_queue_messages_published_total rabbitmq_alarms_memory_used_watermark
+rabbitmq_alarms_free_disk_space_watermark rabbitmq_alarms_file_descriptor_limit
+rabbitmq_auth_attempts_total rabbitmq_auth_attempts_failed_total rabbitmq_auth_attempts_succeeded_total
+rabbitmq_unreachable_cluster_peers_count
+"""
+"""What dashboards of RabbitMQ 3.8 and of others ask for besides."""
+
+
+@pytest.fixture
+def scrape(api: Api) -> Callable[..., Families]:
+    """A function that reads metrics without a login: samples by name and labels."""
+
+    def read(path: str = "") -> Families:
+        answer = api.as_user("", "")("GET", f"/metrics{path}")
+        assert answer.status == 200
+        found: Families = {}
+        for family in text_string_to_metric_families(answer.body):
+            for sample in family.samples:
+                samples = found.setdefault(sample.name, {})
+                labels = tuple(sorted(sample.labels.items()))
+                assert labels not in samples, (sample.name, labels)
+                samples[labels] = sample.value
+        return found
+
+    return read
+
+
+def of_vhost(samples: dict[tuple[tuple[str, str], ...], float], vhost: str) -> dict[str, float]:
+    """Return the samples of a virtual host's queues, by queue."""
+    return {dict(labels)["queue"]: value for labels, value in samples.items() if ("vhost", vhost) in labels}
+
+
+def test_metrics_have_the_names_of_dashboards(scrape: Callable[..., Families], node: Node, vhost: str) -> None:
+    found = scrape()
+    assert not {name for name in (*OVERVIEW.split(), *OLDER.split()) if name not in found}
+    assert all(labels == () for labels in found["rabbitmq_queue_messages_ready"])
+    labels = dict(next(iter(found["rabbitmq_identity_info"])))
+    assert set(labels) == {"rabbitmq_node", "rabbitmq_cluster", "rabbitmq_cluster_permanent_id"}
+
+
+def test_each_object_has_its_own(
+    scrape: Callable[..., Families], api: Api, place: str, vhost: str, connect: Callable[..., Any]
+) -> None:
+    channel = connect().channel()
+    channel.queue_declare("q")
+    channel.queue_declare("empty")
+    channel.basic_consume("empty", print)
+    for number in range(2):
+        api.publish(vhost, "q", "body", timestamp=1234567 + number)
+    found = scrape("/per-object")
+    assert of_vhost(found["rabbitmq_queue_messages_ready"], vhost) == {"q": 2.0, "empty": 0.0}
+    assert of_vhost(found["rabbitmq_queue_messages_ready_bytes"], vhost) == {"q": 8.0, "empty": 0.0}
+    assert of_vhost(found["rabbitmq_queue_consumers"], vhost) == {"q": 0.0, "empty": 1.0}
+    assert of_vhost(found["rabbitmq_queue_consumer_utilisation"], vhost) == {"q": 0.0, "empty": 1.0}
+    assert of_vhost(found["rabbitmq_queue_head_message_timestamp"], vhost) == {"q": 1234567.0}
+    assert api.get(f"queues/{place}/q")["head_message_timestamp"] == 1234567
+    assert len(found["rabbitmq_channel_consumers"]) >= 1
+    assert len(found["rabbitmq_connection_channels"]) >= 1
+
+
+def test_counters_of_channels_that_have_gone_stay_in_the_sum(
+    scrape: Callable[..., Families], vhost: str, connect: Callable[..., Any]
+) -> None:
+    before = scrape()["rabbitmq_channel_messages_published_total"][()]
+    connection = connect()
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare("q")
+    channel.basic_publish("", "q", b"x")
+    channel.close()
+    assert scrape()["rabbitmq_channel_messages_published_total"][()] == before + 1
+
+
+def test_families_are_told_that_are_asked_for(
+    scrape: Callable[..., Families], api: Api, place: str, vhost: str
+) -> None:
+    api.put(f"queues/{place}/q", {"durable": True})
+    assert set(scrape("/detailed")) == {"rabbitmq_identity_info", "rabbitmq_build_info"}
+    found = scrape(f"/detailed?family=queue_coarse_metrics&family=queue_consumer_count&vhost={place}")
+    assert set(found) == {
+        *("rabbitmq_identity_info", "rabbitmq_build_info", "rabbitmq_detailed_queue_consumers"),
+        *(f"rabbitmq_detailed_queue_messages{each}" for each in ("", "_ready", "_unacked")),
+    }
+    assert found["rabbitmq_detailed_queue_messages"] == {(("queue", "q"), ("vhost", vhost)): 0.0}
+    found = scrape(f"/detailed?family=vhost_status&family=exchange_bindings&family=exchange_names&vhost={place}")
+    assert found["rabbitmq_cluster_vhost_status"] == {(("vhost", vhost),): 1.0}
+    assert (("exchange", "amq.topic"), ("type", "topic"), ("vhost", vhost)) in found["rabbitmq_cluster_exchange_name"]
+    everything = (
+        *("connection_churn_metrics", "node_metrics", "queue_metrics", "queue_delivery_metrics", "channel_metrics"),
+        *("channel_exchange_metrics", "channel_queue_metrics", "connection_coarse_metrics", "connection_metrics"),
+    )
+    found = scrape(
+        "/detailed?" + "&".join(f"family={name}" for name in (*everything, "nonsense", "queue_consumer_count"))
+    )
+    for name in ("connections_opened_total", "process_max_fds", "queue_consumers", "queue_messages_published_total"):
+        assert f"rabbitmq_detailed_{name}" in found
