@@ -6,6 +6,7 @@ one state: keys that never come again still share theirs. Only so many steps are
 of a step goes with the patterns that still fit, not with the number of bindings.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from broker.core.bindings import Destination
@@ -13,8 +14,8 @@ from broker.core.exchanges.topic_tree import Node
 
 STEPS_MAX: Final = 32768
 """Steps kept for one exchange, of at most about half a KiB each."""
-FORGET_AT: Final = 8 * STEPS_MAX
-"""After so many steps that found no room, other keys are in use than those that are remembered."""
+FORGET_AT: Final = 64 * STEPS_MAX
+"""After so many keys that found no room, others may be in use than those that are known: they are learnt anew."""
 
 Nodes = tuple[Node, ...]
 
@@ -24,48 +25,34 @@ class State:
 
     ``open_nodes``, the last of them, are those behind a ``#``, which stay reached whatever comes: their patterns' ends
     fit any rest, and the next word may be the one after the ``#``. ``next`` has the states after words that a pattern
-    names here, ``other`` the one after all others, as far as they are known.
+    names here, ``other`` the one after all others, as far as they are known; ``named`` holds those words.
     """
 
-    __slots__ = ("destinations", "next", "nodes", "open_nodes", "other")
+    __slots__ = ("destinations", "named", "next", "nodes", "open_nodes", "other")
 
     def __init__(self, nodes: Nodes, open_nodes: Nodes) -> None:
         self.nodes = nodes
         self.open_nodes = open_nodes
+        self.named = tuple(node.next for node in nodes if node.next)
         self.next: dict[str, State] = _NONE
         self.other: State | None = None
         self.destinations: tuple[Destination, ...] | None = None
 
-    def end(self) -> tuple[Destination, ...]:
-        """Return where the patterns lead that end here, each destination once."""
-        found: dict[Destination, int] = {}
-        for node in self.nodes:
-            if node.destinations is not None:
-                found.update(node.destinations)
-        self.destinations = tuple(found)
-        return self.destinations
-
-    def names(self, word: str) -> bool:
-        """Whether a pattern names ``word`` here."""
-        for node in self.nodes:  # noqa: SIM110 - the loop takes half the time of any().
-            if word in node.next:
-                return True
-        return False
-
-    def after(self, word: str) -> tuple[Nodes, Nodes]:
-        """Return the nodes, and the open ones among them, of the state after ``word``."""
-        reached: list[Node] = []
-        for node in self.nodes:
-            found = node.next.get(word)
-            if found is not None:
-                reached.append(found)
-            if node.star is not None:
-                reached.append(node.star)
-        return _with_open(reached, self.open_nodes)
-
 
 _NONE: dict[str, State] = {}
 """Shared by all states without known steps; never written to."""
+
+
+def _after(nodes: Iterable[Node], open_nodes: Nodes, word: str) -> tuple[Nodes, Nodes]:
+    """Return the nodes, and the open ones among them, that ``word`` leads to."""
+    reached: list[Node] = []
+    for node in nodes:
+        found = node.next.get(word)
+        if found is not None:
+            reached.append(found)
+        if node.star is not None:
+            reached.append(node.star)
+    return _with_open(reached, open_nodes)
 
 
 def _with_open(reached: list[Node], open_nodes: Nodes) -> tuple[Nodes, Nodes]:
@@ -83,6 +70,15 @@ def _with_open(reached: list[Node], open_nodes: Nodes) -> tuple[Nodes, Nodes]:
     if opened is not None:
         open_nodes = tuple(opened)
     return (*reached, *open_nodes), open_nodes
+
+
+def _ends(nodes: Nodes) -> tuple[Destination, ...]:
+    """Return where the patterns lead that end at these nodes, each destination once."""
+    found: dict[Destination, int] = {}
+    for node in nodes:
+        if node.destinations is not None:
+            found.update(node.destinations)
+    return tuple(found)
 
 
 class Walk:
@@ -109,32 +105,49 @@ class Walk:
         if state is None:
             state = self._start = State(*_with_open([self._root], ()))
         if routing_key:
-            for word in routing_key.split("."):
+            words = iter(routing_key.split("."))
+            for word in words:
                 following = state.next.get(word)
                 if following is None:
                     following = state.other
-                    if following is None or state.names(word):
-                        following = self._follow(state, word)
+                    if following is None:
+                        following = self._step(state, word)
+                    else:
+                        for names in state.named:
+                            if word in names:
+                                following = self._step(state, word)
+                                break
+                    if following is None:
+                        return self._go_on(state, word, words)
                 state = following
         found = state.destinations
-        return state.end() if found is None else found
+        if found is None:
+            found = state.destinations = _ends(state.nodes)
+        return found
 
-    def _follow(self, state: State, word: str) -> State:
-        """Take a step that is not known."""
-        place = state.after(word)
-        following = self._known.get(place)
+    def _step(self, state: State, word: str) -> State | None:
+        """Return where a step leads that is not known, and know it from now on; None if there is no room for that."""
         if self._kept_count >= STEPS_MAX:
-            self._refused_count += 1
-            if self._refused_count > FORGET_AT:
-                self.forget()
-            return State(*place) if following is None else following
+            return None
         self._kept_count += 1
+        place = _after(state.nodes, state.open_nodes, word)
+        following = self._known.get(place)
         if following is None:
             following = self._known[place] = State(*place)
-        if not state.names(word):
+        if not any(word in names for names in state.named):
             state.other = following
         elif state.next:
             state.next[word] = following
         else:
             state.next = {word: following}
         return following
+
+    def _go_on(self, state: State, word: str, words: Iterator[str]) -> tuple[Destination, ...]:
+        """Walk on with ``word`` and ``words``, which are left, and remember nothing of it."""
+        self._refused_count += 1
+        nodes, open_nodes = _after(state.nodes, state.open_nodes, word)
+        for next_word in words:
+            nodes, open_nodes = _after(nodes, open_nodes, next_word)
+        if self._refused_count > FORGET_AT:
+            self.forget()
+        return _ends(nodes)
