@@ -12,7 +12,7 @@ from tests.clients.waiting import Inbox, pump
 
 SEGMENT_OCTETS = 1 << 18
 STREAM_OCTETS = 40 * SEGMENT_OCTETS
-BODY_OCTETS = 4096
+BODY_OCTETS = 16_384
 MOST_OCTETS = 6 * SEGMENT_OCTETS
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
@@ -41,7 +41,7 @@ def test_directory_stays_bounded_beside_an_old_unconsumed_message(
     largest_octets = 0
     for number in range(count):
         channel.basic_publish("", "stream", b"%d" % number + b"x" * BODY_OCTETS, PERSISTENT)
-        if number % 20 == 19:
+        if number % 5 == 4:
             pump(channel.connection, until=lambda wanted=number + 1: len(inbox) >= wanted)  # type: ignore[misc]
             consumer.basic_ack(inbox.tags[-1], multiple=True)
             largest_octets = max(largest_octets, octets_in(own_broker.data_dir))
