@@ -125,7 +125,7 @@ def test_permissions_hold_by_http_too(api: Api, place: str, vhost: str, make_use
 
 
 @pytest.mark.parametrize(
-    "path", ["nope", "users/guest/nope", "queues/%2F/a/b/c", "/", "/api", "/etc/passwd", "/api/../etc", "queues//x"]
+    "path", ["nope", "users/guest/nope", "queues/%2F/a/b/c", "/cli/nope", "/api", "/etc/passwd", "/api/../etc", "queues//x"]
 )
 def test_unknown_path_is_not_found(api: Api, path: str) -> None:
     assert error(api("GET", path)) == NOT_FOUND
