@@ -7,6 +7,7 @@ passed is not done again, so a run that was stopped goes on where it was; ``--fr
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -150,8 +151,27 @@ def summary(notes: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def run_kind(name: str, chosen: argparse.Namespace) -> bool:
+    """Run what is left of a kind; whether all of it passed."""
+    kind = KINDS[name]
+    done = {
+        note["slice"]
+        for note in noted(chosen.results)
+        if note["kind"] == name and note["slices"] == kind.slices and note["passed"]
+    }
+    left = [index for index in range(kind.slices) if index not in done]
+    have_passed = True
+    for index in left[: chosen.slices]:
+        say(f"== {name}, slice {index} of {kind.slices}: {kind.what}")
+        note = run_slice(name, kind, index, chosen.pytest.split())
+        with chosen.results.open("a") as results:
+            results.write(json.dumps(note) + "\n")
+        have_passed &= note["passed"]
+    return have_passed
+
+
 def main() -> int:
-    """Run what is left; 1 if something failed."""
+    """Run what is left; 1 if something failed or it was stopped."""
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__, add_help=True)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; all if none is named")
     parser.add_argument("--results", type=Path, default=HOME / RESULTS, help="where results are noted")
@@ -168,21 +188,13 @@ def main() -> int:
     if chosen.fresh:
         kept = [note for note in noted(chosen.results) if note["kind"] not in names]
         chosen.results.write_text("".join(json.dumps(note) + "\n" for note in kept))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     has_failed = False
-    for name in [] if chosen.summary else names:
-        kind = KINDS[name]
-        done = {
-            note["slice"]
-            for note in noted(chosen.results)
-            if note["kind"] == name and note["slices"] == kind.slices and note["passed"]
-        }
-        left = [index for index in range(kind.slices) if index not in done]
-        for index in left[: chosen.slices]:
-            say(f"== {name}, slice {index} of {kind.slices}: {kind.what}")
-            note = run_slice(name, kind, index, chosen.pytest.split())
-            with chosen.results.open("a") as results:
-                results.write(json.dumps(note) + "\n")
-            has_failed |= not note["passed"]
+    try:
+        for name in [] if chosen.summary else names:
+            has_failed |= not run_kind(name, chosen)
+    except KeyboardInterrupt:
+        has_failed = True
     say("== Run so far (a slice that failed is done again by the next run):")
     for line in summary(noted(chosen.results)):
         say(line)
