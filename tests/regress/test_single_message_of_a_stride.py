@@ -1,5 +1,5 @@
 """Consumers that took turns held every second message. One of those alone, paged out, was taken for the neighbour of
-the next: they were written as one run with ids that it did not have, so that one message was lost and another came twice.
+the next: they were written as one run with ids that it did not have, so that one was lost and another came twice.
 """
 
 from broker.core.messages import Stretch
