@@ -6,6 +6,7 @@ then, in every kind of queue, and after a restart.
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -260,7 +261,10 @@ TO_ALL = [("t", name, "a.#") for name in sorted(QUEUES)]
 @example(Plan([("t", "kept", "a.#"), ("t", "also kept", "a.1.*")], False, "plain", ".*", False, True, ALL_KEYS))
 def test_what_is_read_together_ends_as_what_is_read_one_by_one(plan: Plan) -> None:
     together = Side().run(plan)
-    with patch.object(KeyedCutter, "cut", return_value=None), patch("protocol.frames.common_facts", return_value=None):
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(KeyedCutter, "cut", return_value=None))
+        if plan.mode != "tx":  # A commit lets the dead go on after each run, so there the runs must be the same.
+            stack.enter_context(patch("protocol.frames.common_facts", return_value=None))
         one_by_one = Side().run(plan)
     assert together == one_by_one
 
