@@ -48,7 +48,7 @@ def own_broker(start_broker: Callable[..., RunningBroker]) -> RunningBroker:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the numbers that the tests of the promises have run, and leave them where LEVERET_TORTURE_TALLY says."""
-    if TALLY:
+    if TALLY or MEASURED:
         terminalreporter.section("tried for the promises (docs/promises.md)")
         for (kind, unit), number in sorted(TALLY.items(), key=lambda each: (int(each[0][0][1:]), each[0][1])):
             terminalreporter.write_line(f"{kind}: {number:,} {unit}")
