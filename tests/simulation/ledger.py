@@ -249,10 +249,12 @@ class Ledger:
                 continue
             if not self.is_kept(account, entry) or entry.may_be_settled or account.is_lossy or account.rules.may_drop:
                 has_died = entry.outcome == "rejected" and entry.is_final and account.rules.dead_letters
-                if has_died and self.is_kept(account, entry) and not has_lost_dead:
+                is_seen = entry.is_persistent or entry.life == self.life
+                if has_died and is_seen and self.is_kept(account, entry) and not has_lost_dead:
                     raise account.fail(f"{entry.name} was rejected for good, and is not among the dead")
                 continue
-            if account.rules.dead_letters and has_lost_dead:
+            is_dead_lost = has_lost_dead or (not entry.is_persistent and entry.life != self.life)
+            if account.rules.dead_letters and is_dead_lost:
                 continue
             has_expired = entry.ttl_ms is not None and now_ms >= entry.sent_ms + entry.ttl_ms
             if has_expired and not account.rules.dead_letters:

@@ -217,6 +217,8 @@ class Reader(Client):
         self.last_tag = tag
         name = name_of(body)
         world = self.world
+        if self.link is not None and not self.link.protocol.is_open:
+            return None  # on its way since before the broker gave the client up: somebody else may have it by now
         world.turns.note(f"{self.name} gets {name} tag {tag} {'again' if redelivered else ''}")
         if self.queue == DEAD:
             world.note_dead(name, header)

@@ -235,6 +235,7 @@ class World:
 
     def _power_fails(self) -> None:
         self.ending = "cut"
+        self.had_faults.add("power cut")
         self.loop.is_process_gone = True
 
     def _listening(self, node: Broker) -> None:
