@@ -45,7 +45,7 @@ KINDS: Final = {
     "T4": Kind("tests/storage/test_torn_tails.py", 10, "torn tails"),
     "T5": Kind("tests/storage/test_damage.py tests/storage/test_flipped_bits.py", 10, "flipped bits, moved blocks"),
     "T6": Kind(
-        f"{KERNEL} tests/faults/test_broker_disk.py tests/storage/test_full_disk.py",
+        f"{KERNEL} tests/faults/test_broker_disk.py tests/storage/test_full_disk.py tests/storage/test_short_writes.py",
         10,
         "calls that fail, disks that are full",
         "not killed_at_every_call",
