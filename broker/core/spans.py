@@ -81,6 +81,14 @@ class Spans:
         columns = zip(self._firsts[first:stop], self._counts[first:stop], strict=True)
         return [range(start, start + count) for start, count in columns]
 
+    def ranges_from(self, message_id: int, limit: int) -> list[range]:
+        """Return the first ``limit`` ranges, of ranges that ascend, of the ids from ``message_id`` on."""
+        place = max(self._first, bisect_right(self._firsts, message_id, self._first) - 1)
+        stop = place + limit
+        columns = zip(self._firsts[place:stop], self._counts[place:stop], strict=True)
+        found = [range(max(start, message_id), start + count) for start, count in columns]
+        return [ids for ids in found if ids]
+
     def drop(self, count: int) -> None:
         """Forget the first ``count`` ids."""
         self.message_count -= count

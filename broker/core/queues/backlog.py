@@ -154,10 +154,15 @@ class Backlog:
         return back if self._shelf is None else back + list(self._shelf.logged_ids())
 
     def body_octets(self) -> int:
-        """Return the size of all bodies; may have to read them."""
+        """Return the size of all bodies, but for those that nobody has counted; ``count`` does."""
         octets = sum(stretch.body_octets() for stretch in self.stretches())
         octets += 0 if self._back is None else self._back.parked_body_octets()
-        return octets if self._shelf is None else octets + self._shelf.count_body_octets()
+        return octets if self._shelf is None else octets + self._shelf.body_octets
+
+    def count(self) -> None:
+        """Have bodies counted that nobody has, beside all else; the queue is told what is found."""
+        if self._shelf is not None:
+            self._shelf.count()
 
     def clear(self) -> None:
         """Forget all messages."""

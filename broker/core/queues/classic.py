@@ -170,10 +170,14 @@ class ClassicQueue:
     def restores_ids(self, redelivered: bool) -> bool:
         """Whether ``restore_ids`` does for it; else all bodies must be read at the start.
 
-        A priority and a limit of octets are about what is in the messages.
+        A priority is about what is in the messages, and so is a limit of octets that refuses messages. One that drops
+        them can wait until somebody has counted.
         """
         is_plain = type(self.backlog) is Backlog and type(self) is ClassicQueue
-        return is_plain and self.rules.max_length_octets is None and self.context.residency.store is not None
+        return is_plain and not self._counts_before_publishes() and self.context.residency.store is not None
+
+    def _counts_before_publishes(self) -> bool:
+        return self.rules.max_length_octets is not None and self.rules.refuses_publishes
 
     def restore_ids(self, firsts: Sequence[int], counts: Sequence[int], redelivered: bool) -> None:
         """Append ranges of messages that the log gave back at start, without reading them; ``restored`` comes after the
@@ -187,6 +191,8 @@ class ClassicQueue:
 
     def restored(self) -> None:
         """All is restored: read the head."""
+        if self.enforcement is not None:
+            self.enforcement.count()
         self.backlog.fetch()
         if self.message_count:
             self.touch()
@@ -197,9 +203,16 @@ class ClassicQueue:
             return self._enforce().dated(stretch, age_ms)
         return stretch
 
+    def counted(self, octets: int) -> None:
+        """Bodies among its messages were counted that nobody had counted before."""
+        if self.enforcement is not None:
+            self.enforcement.counted(octets)
+
     def lost(self, count: int) -> None:
         """Forget messages that could not be read back; the store has noted which."""
         self.message_count -= count
+        if self.enforcement is not None and not self.message_count:
+            self.enforcement.purged()
         self.context.residency.on_lost(self, count)
 
     def is_logged(self, stretch: Stretch) -> bool:

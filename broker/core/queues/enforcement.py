@@ -5,7 +5,7 @@ dies to ``dead_letter``. RabbitMQ: Time-To-Live and Expiration, Queue Length Lim
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from broker.core.clock import Clock, Timer
 from broker.core.messages import Stretch
@@ -13,6 +13,10 @@ from broker.core.queues.rules import QueueRules
 
 if TYPE_CHECKING:
     from broker.core.queues.classic import ClassicQueue
+
+
+DROP_LIMIT: Final = 16384
+"""Messages that a queue over its limit drops at once, at the most."""
 
 
 class Enforcement:
@@ -56,7 +60,7 @@ class Enforcement:
     def change(self, rules: QueueRules) -> None:
         """Go on with other rules. Messages that are there keep their deadlines; limits hold at once."""
         self.rules = rules
-        self._octets = 0 if rules.max_length_octets is None else self._queue.backlog.body_octets()
+        self.count()
         if self._unused_timer is not None:
             self._unused_timer.cancel()
             self._unused_timer = None
@@ -150,21 +154,46 @@ class Enforcement:
         return rules.max_length_octets is not None and self._octets + body_octets > rules.max_length_octets
 
     def limit(self) -> None:
-        """Drop messages at the head until the queue is within its limits. Unacked ones do not count."""
+        """Drop messages at the head until the queue is within its limits. Unacked ones do not count.
+
+        Of many only some at a time, and of those that are not in memory those that one look brings: the queue is
+        touched to go on then, so that nobody has to wait for all.
+        """
         rules, queue = self.rules, self._queue
-        if rules.max_length is not None and rules.overflow == "drop-head":
-            while queue.message_count > rules.max_length:
-                if not queue.backlog.is_at_hand:
-                    queue.backlog.fetch_now()
-                    continue
-                surplus = queue.message_count - rules.max_length
-                self._die(queue.take(min(surplus, queue.backlog.head_count())), "maxlen")
-        if rules.max_length_octets is not None and rules.overflow == "drop-head":
-            while self._octets > rules.max_length_octets and queue.message_count:
-                if not queue.backlog.is_at_hand:
-                    queue.backlog.fetch_now()
-                    continue
-                self._die(queue.take(1), "maxlen")
+        if rules.overflow != "drop-head":
+            return
+        left, may_fetch = DROP_LIMIT, True
+        while (surplus := self._surplus()) and queue.message_count:
+            if not queue.backlog.is_at_hand and may_fetch:
+                may_fetch = False
+                queue.backlog.fetch_now()
+            elif left <= 0 or not queue.backlog.is_at_hand:
+                queue.touch()
+                return
+            else:
+                count = min(surplus, left, queue.backlog.head_count())
+                left -= count
+                self._die(queue.take(count), "maxlen")
+
+    def _surplus(self) -> int:
+        """How many messages at the head may be dropped at once; 0 if the queue is within its limits."""
+        rules = self.rules
+        if rules.max_length is not None and self._queue.message_count > rules.max_length:
+            return self._queue.message_count - rules.max_length
+        return int(rules.max_length_octets is not None and self._octets > rules.max_length_octets)
+
+    def count(self) -> None:
+        """Count the bodies that are there. Those that the log gave back unread count when they are, piece by piece."""
+        self._octets = 0
+        if self.rules.max_length_octets is not None:
+            self._octets = self._queue.backlog.body_octets()
+            self._queue.backlog.count()
+
+    def counted(self, octets: int) -> None:
+        """Bodies were counted that nobody had counted before."""
+        if self.rules.max_length_octets is not None:
+            self._octets += octets
+            self._queue.touch()
 
     def taken(self, stretch: Stretch) -> None:
         """Messages left the queue."""

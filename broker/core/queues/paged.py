@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FETCH_OCTETS: Final = 2 << 20
 """Read back in one go."""
 FETCH_SPANS: Final = 1024
+COUNT_SPANS: Final = 256
+"""Looked up in one go to be counted, which nobody waits for."""
 PAGE_OCTETS: Final = 2 << 20
 """Octets of one page file, about: encoding it holds the interpreter's lock."""
 SHAPES_MAX: Final = 1024
@@ -191,10 +193,12 @@ class Shelf:
     __slots__ = (
         "_awaited",
         "_backlog",
+        "_counting",
         "_open",
         "_queue",
         "_residency",
         "_store",
+        "_uncounted",
         "body_octets",
         "head_octets",
         "message_count",
@@ -212,8 +216,10 @@ class Shelf:
         self.sections: deque[LogSection | PageSection] = deque()
         self.head_octets = head_octets
         self.message_count = 0
-        self.body_octets: int | None = 0
-        """Of all bodies; None where nobody has counted them."""
+        self.body_octets = 0
+        """Of all bodies, but for those that the log gave back and nobody has counted."""
+        self._uncounted = range(0)  # within these ids is what nobody has counted
+        self._counting: object = None  # the count that is under way
         self._residency.shelf_count += 1
 
     # In
@@ -224,8 +230,7 @@ class Shelf:
         ``is_logged`` says that the log is told when it is settled, ``is_in_log`` that it can be read there.
         """
         self.message_count += len(stretch.pieces)
-        if self.body_octets is not None:
-            self.body_octets += stretch.body_octets()
+        self.body_octets += stretch.body_octets()
         page = self._open
         if page is not None and page.octets >= PAGE_OCTETS:
             self.finish_put()
@@ -245,7 +250,8 @@ class Shelf:
 
     def restore_logged(self, firsts: Sequence[int], counts: Sequence[int], redelivered: bool) -> None:
         """Add messages that are in the log, and that nobody has looked at."""
-        self.body_octets = None
+        start = self._uncounted.start if self._uncounted else firsts[0]
+        self._uncounted = range(start, firsts[-1] + counts[-1])
         self.message_count += sum(counts)
         self._last_logged(redelivered).extend(firsts, counts)
 
@@ -359,10 +365,19 @@ class Shelf:
         octets = sum(stretch.resident_octets() for stretch in stretches)
         self.head_octets += octets
         self._residency.arrived_octets += octets
-        if self.body_octets is not None:
-            self.body_octets -= sum(stretch.body_octets() for stretch in stretches)
+        arrived_octets = 0
+        for stretch in stretches:
+            uncounted = _within(stretch, self._uncounted)
+            counted_octets = stretch.body_octets()
+            if uncounted is not None:
+                uncounted_octets = uncounted.body_octets()
+                arrived_octets += uncounted_octets
+                counted_octets -= uncounted_octets
+            self.body_octets -= counted_octets
         lost = count - sum(len(stretch.pieces) for stretch in stretches)
         self._backlog.take_back(stretches, octets)
+        if arrived_octets:
+            self._queue.counted(arrived_octets)
         if lost:
             self._queue.lost(lost)
         self.fetch()
@@ -370,7 +385,7 @@ class Shelf:
 
     def clear(self) -> None:
         """Forget all: its messages are gone, or in memory."""
-        self._awaited = None
+        self._awaited = self._counting = None
         for section in self.sections:
             if isinstance(section, PageSection):
                 self._forget_page(section)
@@ -385,27 +400,58 @@ class Shelf:
         for section in self.sections:
             yield from section.ranges() if isinstance(section, LogSection) else section.logged
 
-    def count_body_octets(self) -> int:
-        """Return the size of all bodies; where nobody has counted, all are read for it, which takes its time."""
-        if self.body_octets is None:
-            self.body_octets = sum(stretch.body_octets() for stretch in self._all_now())
-        return self.body_octets
+    def count(self) -> None:
+        """Have the bodies counted that nobody has: read in pieces, in a thread, so that nobody waits for it.
 
-    def _all_now(self) -> Iterator[Stretch]:
-        reading, pages = self._store.reading, self._store.pages
+        The queue is told of each piece. What leaves the shelf meanwhile is counted as it leaves.
+        """
+        if self._counting is not None:
+            return
+        spans: list[range] = []
         for section in self.sections:
-            if isinstance(section, PageSection):
-                if section.number is None:
-                    yield from section.stretches
-                else:
-                    yield from decode_page(section.shapes, pages.read_now(section.number))
-                continue
-            spans = section.ranges()
-            while spans:
-                found = reading.read_now(spans, FETCH_OCTETS)
-                for shape, _, ids, pieces in load(self._residency.shapes, True, found)[1]:
-                    yield Stretch(shape, ids, pieces, section.redelivered)
-                spans = _after(spans, found.covered)
+            if isinstance(section, LogSection) and len(spans) < COUNT_SPANS:
+                spans += section.ranges_from(self._uncounted.start, COUNT_SPANS - len(spans))
+        # What was put behind them since is counted, and may have joined their last range.
+        spans = [ids[: self._uncounted.stop - ids.start] for ids in spans if ids.start in self._uncounted]
+        if not spans:
+            self._uncounted = range(0)
+            return
+        self._counting = counting = object()
+        convert = partial(load, self._residency.shapes, True)
+        self._store.reading.read(spans, FETCH_OCTETS, convert, partial(self._counted, counting, spans))
+
+    def _counted(self, counting: object, spans: list[range], read: tuple[int, list[Loaded]]) -> None:
+        if counting is not self._counting:
+            return
+        self._counting = None
+        covered, loaded = read
+        left = _after(spans, covered)
+        section = self.sections[0] if self.sections else None
+        here = self._uncounted.stop
+        if isinstance(section, LogSection):
+            here = section.first_id
+        elif section is None:
+            self._uncounted = range(0)
+            return
+        upto = left[0].start if left else spans[-1].stop
+        still_here = range(max(here, self._uncounted.start), upto)
+        octets = 0
+        for shape, _, ids, pieces in loaded:
+            part = _within(Stretch(shape, ids, pieces), still_here)
+            if part is not None:
+                octets += part.body_octets()
+        self._uncounted = range(upto, max(upto, self._uncounted.stop))
+        self.body_octets += octets
+        if octets:
+            self._queue.counted(octets)
+        if self._uncounted:
+            self.count()
+
+
+def _within(stretch: Stretch, ids: range) -> Stretch | None:
+    """Return what of ``stretch``, neighbours, lies within ``ids``; None if that is nothing."""
+    inside = range(max(stretch.ids.start, ids.start), min(stretch.ids.stop, ids.stop))
+    return stretch.part(inside.start - stretch.ids.start, inside.stop - stretch.ids.start) if inside else None
 
 
 def _after(spans: list[range], count: int) -> list[range]:

@@ -85,7 +85,8 @@ class QuorumQueue(ClassicQueue):
 
     def restores_ids(self, redelivered: bool) -> bool:
         """Whether ``restore_ids`` does for it: yes, but for what came back."""
-        return not redelivered and self.rules.max_length_octets is None and self.context.residency.store is not None
+        has_store = self.context.residency.store is not None
+        return not redelivered and not self._counts_before_publishes() and has_store
 
     def restore(self, stretch: Stretch, age_ms: int, return_count: int = 0) -> None:
         """Append a stretch that the log gave back at start: it came back ``return_count`` times before.
