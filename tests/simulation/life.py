@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from unittest.mock import patch
 import structlog
 
 from broker.config import Settings
+from broker.core import residency
 from broker.core.access import passwords
 from broker.server import connection, lifecycle, resources
 from broker.server.alarms import Alarms
@@ -43,6 +45,13 @@ class NumberedConnection(Connection):
 
     def __eq__(self, other: object) -> bool:
         return self is other
+
+
+class OrderedWeakSet(weakref.WeakKeyDictionary[Any, None]):
+    """A WeakSet that goes through its members in the order in which they came, not by where they lie in memory."""
+
+    def add(self, member: Any) -> None:
+        self[member] = None
 
 
 class Port:
@@ -109,6 +118,7 @@ class Surroundings:
             (space, "threading", SimpleNamespace(Event=lambda: SteppedEvent(self.writers))),
             (passwords, "secrets", SimpleNamespace(token_bytes=names.randbytes)),
             (connection, "UNREAD_LIMIT_OCTETS", unread_limit_octets),
+            (residency, "WeakSet", OrderedWeakSet),
         ]
         with contextlib.ExitStack() as stack:
             for module, name, replacement in replacements:

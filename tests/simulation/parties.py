@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from struct import pack
 from typing import TYPE_CHECKING, Any, Literal
+from zlib import crc32
 
 from pamqp import commands
 from pamqp.base import Frame
 
 from protocol.headers import decode_headers
 from protocol.tables import encode_table
-from tests.crash.ledger import Name, body_of, name_of
+from tests.crash.ledger import Name, name_of
 from tests.protocol.octets import content_frames, publish_frame, short
 from tests.simulation.client import Client
 from tests.simulation.ledger import Account, Entry, Holder
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 
 OPEN_MOST = 60
 UNROUTABLE = Route("", "nowhere", ())
+
+
+def body_of(name: Name) -> bytes:
+    """The message called ``name``, as the ledger's, but that some take several frames."""
+    publisher, number = name
+    size = 20_000 if number % 23 == 11 else number * 37 % 1500
+    octets = b"%d %d %s" % (publisher, number, b"x" * size)
+    return b"%08x " % crc32(octets) + octets
 
 
 def properties_of(

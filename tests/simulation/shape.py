@@ -77,6 +77,7 @@ ALL: Final = (
         direct("capped", may_be_refused=True),
     ),
     QueueShape("short", {"x-max-length": 8, **TO_DEAD}, Rules(max_length=8, dead_letters=True), direct("short")),
+    QueueShape("single", {"x-single-active-consumer": True}, Rules(), direct("single")),
     QueueShape("ruled", {}, Rules(may_drop=True), direct("ruled")),
     QueueShape("vapor", {}, Rules(is_durable=False), direct("vapor")),
     QueueShape(
