@@ -82,14 +82,14 @@ def _encoded(name: str, value: object) -> bytes:
     return bytes((len(octets),)) + octets
 
 
-def body_in(payload: object, encoding: object) -> bytes:
+def body_in(payload: object, encoding: Any) -> bytes:
     """Return the octets of a payload. Raises BadRequest."""
     if not isinstance(payload, str):
-        raise BadRequest(["not_string", "payload"])
+        raise BadRequest("payload_not_string")
     if encoding == "string":
         return payload.encode("utf-8", "replace")
     if encoding != "base64":
-        raise BadRequest(["unsupported_encoding", encoding if isinstance(encoding, str) else str(encoding)])
+        raise BadRequest(["unsupported_encoding", encoding])
     try:
         return b64decode(payload, validate=True)
     except ValueError:

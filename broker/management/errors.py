@@ -7,6 +7,7 @@ from typing import Final
 
 from broker.core.access.errors import AccessError, InvalidPattern, NoSuchVirtualHost
 from broker.core.policies.keys import PolicyError
+from broker.management.json_terms import escaped
 from protocol.errors import AccessRefused, AmqpError, NotFound
 from storage.definitions import JsonValue
 
@@ -84,5 +85,5 @@ def as_api_error(error: Exception) -> ApiError | None:
         case AccessError():
             return BadRequest(str(error))
         case PolicyError():
-            return BadRequest(f"Validation failed\n\n{error}\n")
+            return BadRequest(escaped(f"Validation failed\n\n{error}\n"))
     return None

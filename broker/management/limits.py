@@ -3,9 +3,9 @@
 from typing import Any, Final
 
 from broker.core.access.limits import USER_LIMITS, VHOST_LIMITS
-from broker.core.terms import term_text
 from broker.management.call import NO_CONTENT, Call, Empty
 from broker.management.errors import BadRequest
+from broker.management.json_terms import escaped, json_term
 from broker.management.routing import Row
 from broker.management.users import existing_user
 
@@ -14,10 +14,11 @@ def checked_limits(fields: dict[str, Any], known: tuple[str, ...], of_what: str)
     """Return limits by name. Raises BadRequest in RabbitMQ's words; ``of_what`` is what they limit, there."""
     for name, value in fields.items():
         if name not in known:
-            raise BadRequest(f"Validation failed\n\nUnrecognised terms [{{{term_text(name)},{value}}}] in {of_what}\n")
+            text = f"Validation failed\n\nUnrecognised terms [{{{json_term(name)},{json_term(value)}}}] in {of_what}\n"
+            raise BadRequest(escaped(text))
         if isinstance(value, bool) or not isinstance(value, int):
-            shown = term_text(value) if not isinstance(value, list | dict) else str(value)
-            raise BadRequest(f"Validation failed\n\n{name} should be a number, actually was {shown}\n")
+            text = f"Validation failed\n\n{name} should be a number, actually was {json_term(value)}\n"
+            raise BadRequest(escaped(text))
     return fields
 
 
@@ -73,8 +74,8 @@ ROWS: Final = (
     Row("GET", "/api/vhost-limits/{vhost}", _of_vhosts, "Limits of a virtual host"),
     Row("PUT", "/api/vhost-limits/{vhost}/{name}", put_vhost_limit, "Set a limit", "administrator"),
     Row("DELETE", "/api/vhost-limits/{vhost}/{name}", delete_vhost_limit, "Lift a limit", "administrator"),
-    Row("GET", "/api/user-limits", list_user_limits, "Limits of all users", "administrator"),
-    Row("GET", "/api/user-limits/{user}", get_user_limits, "Limits of a user", "administrator"),
+    Row("GET", "/api/user-limits", list_user_limits, "Limits of all users"),
+    Row("GET", "/api/user-limits/{user}", get_user_limits, "Limits of a user"),
     Row("PUT", "/api/user-limits/{user}/{name}", put_user_limit, "Set a limit", "administrator"),
     Row("DELETE", "/api/user-limits/{user}/{name}", delete_user_limit, "Lift a limit", "administrator"),
 )

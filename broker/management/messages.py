@@ -10,7 +10,7 @@ from broker.core.publish.addressed import Addressed
 from broker.core.publish.checks import check_content
 from broker.core.queues.classic import ClassicQueue
 from broker.management.call import Call, check_keys, text_in, whole_number
-from broker.management.content_json import body_in, describe_message, message_of
+from broker.management.content_json import SHORT_MAX_OCTETS, body_in, describe_message, message_of
 from broker.management.errors import ApiError, BadRequest, NothingToActOn, Unauthorised
 from broker.management.exchanges import exchange_name
 from broker.management.queues import queue_to
@@ -33,6 +33,8 @@ def publish(call: Call) -> dict[str, bool]:
     if call.broker.alarms.raised:
         raise ApiError(503, "blocked", call.broker.alarms.text)
     name, routing_key = exchange_name(call["exchange"]), text_in(fields, "routing_key")
+    if len(name.encode()) > SHORT_MAX_OCTETS:
+        raise BadRequest(f"404 NOT_FOUND - no exchange '{name}' in vhost '{call['vhost']}'")
     body = body_in(fields["payload"], fields["payload_encoding"])
     if len(body) > call.broker.max_message_octets:
         raise BadRequest(f"payload is larger than {call.broker.max_message_octets} octets")

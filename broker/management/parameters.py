@@ -145,8 +145,8 @@ ROWS: Final = (
     Row("DELETE", _OF_VHOST + "/{name}", delete_parameter, "Remove a parameter", "policymaker"),
     Row("GET", "/api/global-parameters", list_globals, "All parameters of the node", "policymaker"),
     Row("GET", "/api/global-parameters/{name}", get_global, "One of them", "policymaker"),
-    Row("PUT", "/api/global-parameters/{name}", put_global, "Set one", "administrator"),
-    Row("DELETE", "/api/global-parameters/{name}", delete_global, "Remove one", "administrator"),
+    Row("PUT", "/api/global-parameters/{name}", put_global, "Set one", "policymaker"),
+    Row("DELETE", "/api/global-parameters/{name}", delete_global, "Remove one", "policymaker"),
     Row("GET", "/api/cluster-name", get_cluster_name, "The cluster's name"),
     Row("PUT", "/api/cluster-name", put_cluster_name, "Name the cluster", "administrator"),
 )

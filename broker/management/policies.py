@@ -5,6 +5,7 @@ from typing import Any, Final
 from broker.core.policies.policies import Policy, PolicyKind
 from broker.management.call import CREATED, NO_CONTENT, Call, Empty, Handler, Listing, found
 from broker.management.errors import BadRequest, NotThere
+from broker.management.json_terms import escaped, json_term
 from broker.management.routing import Row
 
 
@@ -22,16 +23,18 @@ def describe_policy(vhost: str, policy: Policy) -> dict[str, Any]:
 
 def policy_of(kind: PolicyKind, name: str, fields: dict[str, Any]) -> Policy:
     """Return the policy that a body's fields make. Raises BadRequest, PolicyError."""
-    pattern, definition, apply_to = fields["pattern"], fields["definition"], fields.get("apply-to") or "all"
+    pattern, definition, apply_to = fields["pattern"], fields["definition"], fields.get("apply-to", "all")
     if not isinstance(pattern, str):
-        raise BadRequest("Validation failed\n\npattern should be a binary\n")
+        raise BadRequest(escaped(f"Validation failed\n\npattern should be a binary but was {json_term(pattern)}\n"))
     if not isinstance(definition, dict):
         raise BadRequest("Validation failed\n\ndefinition should be an object\n")
     priority = fields.get("priority", 0)
     if not isinstance(priority, int) or isinstance(priority, bool):
-        shown = f'<<"{priority}">>' if isinstance(priority, str) else str(priority)
-        raise BadRequest(f"Validation failed\n\npriority should be a number, actually was {shown}\n")
-    return Policy(name, pattern, definition, priority, str(apply_to), kind)
+        text = f"Validation failed\n\npriority should be a number, actually was {json_term(priority)}\n"
+        raise BadRequest(escaped(text))
+    return Policy(
+        name, pattern, definition, priority, apply_to if isinstance(apply_to, str) else json_term(apply_to), kind
+    )
 
 
 def _named(call: Call, kind: PolicyKind) -> Policy | None:
@@ -88,12 +91,14 @@ def _delete(kind: PolicyKind) -> Handler:
 ROWS: Final = (
     Row("GET", "/api/policies", _list_all("policy"), "All policies"),
     Row("GET", "/api/policies/{vhost}", _list_vhost("policy"), "Policies of a virtual host"),
-    Row("GET", "/api/policies/{vhost}/{name}", _get("policy"), "One policy"),
+    Row("GET", "/api/policies/{vhost}/{name}", _get("policy"), "One policy", "policymaker"),
     Row("PUT", "/api/policies/{vhost}/{name}", _put("policy"), "Set a policy", "policymaker"),
     Row("DELETE", "/api/policies/{vhost}/{name}", _delete("policy"), "Remove a policy", "policymaker"),
     Row("GET", "/api/operator-policies", _list_all("operator-policy"), "All operator policies"),
     Row("GET", "/api/operator-policies/{vhost}", _list_vhost("operator-policy"), "Those of a virtual host"),
-    Row("GET", "/api/operator-policies/{vhost}/{name}", _get("operator-policy"), "One operator policy"),
+    Row(
+        "GET", "/api/operator-policies/{vhost}/{name}", _get("operator-policy"), "One operator policy", "administrator"
+    ),
     Row("PUT", "/api/operator-policies/{vhost}/{name}", _put("operator-policy"), "Set one", "administrator"),
     Row("DELETE", "/api/operator-policies/{vhost}/{name}", _delete("operator-policy"), "Remove one", "administrator"),
 )

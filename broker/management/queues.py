@@ -101,8 +101,8 @@ def purge_queue(call: Call) -> Empty:
 
 
 def act_on_queue(call: Call) -> Empty:
-    named_queue(call)
     action = text_in(call.fields("action"), "action")
+    named_queue(call)
     if action not in ("sync", "cancel_sync"):
         raise BadRequest(f"unknown action '{action}'")
     return NO_CONTENT  # There are no mirrors to bring in step.

@@ -150,13 +150,13 @@ ROWS: Final = (
     Row("GET", "/api/auth", describe_auth, "How to log in", None),
     Row("GET", "/api/auth/attempts/{node}", list_attempts, "Logins, by protocol", "monitoring"),
     Row("GET", "/api/auth/attempts/{node}/source", list_attempts_by_source, "Logins, by address", "monitoring"),
-    Row("DELETE", "/api/auth/attempts/{node}", forget_attempts, "Count logins from 0 on", "administrator"),
+    Row("DELETE", "/api/auth/attempts/{node}", forget_attempts, "Count logins from 0 on", "monitoring"),
     Row(
         "DELETE",
         "/api/auth/attempts/{node}/source",
         forget_attempts_by_source,
         "Count logins by address from 0 on",
-        "administrator",
+        "monitoring",
     ),
     Row("GET", "/api/auth/hash_password/{password}", hash_one, "A password as definitions hold it", "administrator"),
 )

@@ -114,7 +114,7 @@ def start_vhost(call: Call) -> Empty:
 
 ROWS: Final = (
     Row("GET", "/api/vhosts", list_vhosts, "All virtual hosts"),
-    Row("GET", "/api/vhosts/{vhost}", get_vhost, "One virtual host"),
+    Row("GET", "/api/vhosts/{vhost}", get_vhost, "One virtual host", "administrator"),
     Row("PUT", "/api/vhosts/{name}", put_vhost, "Make or change a virtual host", "administrator"),
     Row("DELETE", "/api/vhosts/{name}", delete_vhost, "Delete a virtual host with all in it", "administrator"),
     Row("POST", "/api/vhosts/{vhost}/start/{node}", start_vhost, "Start it on a node: it runs", "administrator"),

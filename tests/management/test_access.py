@@ -125,7 +125,8 @@ def test_permissions_hold_by_http_too(api: Api, place: str, vhost: str, make_use
 
 
 @pytest.mark.parametrize(
-    "path", ["nope", "users/guest/nope", "queues/%2F/a/b/c", "/cli/nope", "/api", "/etc/passwd", "/api/../etc", "queues//x"]
+    "path",
+    ["nope", "users/guest/nope", "queues/%2F/a/b/c", "/cli/nope", "/api", "/etc/passwd", "/api/../etc", "queues//x"],
 )
 def test_unknown_path_is_not_found(api: Api, path: str) -> None:
     assert error(api("GET", path)) == NOT_FOUND
@@ -150,7 +151,7 @@ def test_head_and_options(api: Api) -> None:
     assert (answer.status, answer.headers["allow"]) == (200, "HEAD, GET, PUT, DELETE, OPTIONS")
 
 
-@pytest.mark.parametrize("raw", [b"x", b"[]", b'"a"', b"{", b"\xff\xfe", b"[" * 100_000, b"NaN", b'{"a":NaN}'])
+@pytest.mark.parametrize("raw", [b"x", b"[]", b"5", b"{", b"\xff\xfe", b"[" * 100_000, b"NaN", b'{"a":NaN}'])
 def test_body_that_is_no_object_is_refused(api: Api, place: str, raw: bytes) -> None:
     answer = api("PUT", f"queues/{place}/q", raw=raw)
     assert error(answer) == (400, "bad_request", "not_json")

@@ -244,15 +244,15 @@ BAD_POLICIES = [
     ({"pattern": "^q"}, "[{key_missing,definition}]"),
     (
         {"pattern": "x", "definition": {"bogus": 5}},
-        'Validation failed\n\n[{<<"bogus">>,5}] are not recognised policy settings\n',
+        'Validation failed\n\n[{&lt;&lt;"bogus"&gt;&gt;,5}] are not recognised policy settings\n',
     ),
     (
         {"pattern": "x", "definition": {"max-length": "5"}},
-        'Validation failed\n\n<<"5">> is not a valid maximum length\n',
+        'Validation failed\n\n&lt;&lt;"5"&gt;&gt; is not a valid maximum length\n',
     ),
     (
         {"pattern": "x", "definition": {"max-length": 5}, "priority": "1"},
-        'Validation failed\n\npriority should be a number, actually was <<"1">>\n',
+        'Validation failed\n\npriority should be a number, actually was &lt;&lt;"1"&gt;&gt;\n',
     ),
 ]
 
@@ -276,7 +276,7 @@ def test_limits_and_parameters(api: Api, place: str, vhost: str) -> None:
     assert error(api("PUT", f"vhost-limits/{place}/bogus", {"value": 5})) == (
         400,
         "bad_request",
-        'Validation failed\n\nUnrecognised terms [{<<"bogus">>,5}] in limits\n',
+        'Validation failed\n\nUnrecognised terms [{&lt;&lt;"bogus"&gt;&gt;,5}] in limits\n',
     )
     for component in ("bogus", "shovel", "federation-upstream", "federation-upstream-set"):
         refused = (400, "bad_request", f"Validation failed\n\ncomponent {component} not found\n")
