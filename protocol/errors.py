@@ -8,7 +8,7 @@ Spec: AMQP 0-9-1, 1.2 of the method reference (reply codes) and 4.10 (limits of 
 """
 
 import re
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from protocol.constants import SHORTSTR_MAX_OCTETS
 
@@ -45,6 +45,16 @@ class AmqpError(Exception):
 
     def __str__(self) -> str:
         return self.reply_text
+
+
+AnyError = TypeVar("AnyError", bound=AmqpError)
+
+
+def with_ids(error: AnyError, class_id: int, method_id: int) -> AnyError:
+    """Return ``error`` with the failing method's ids, if whoever raised it did not know them."""
+    if not error.class_id:
+        error.class_id, error.method_id = class_id, method_id
+    return error
 
 
 def erlang_binary(octets: bytes) -> str:

@@ -6,7 +6,7 @@ cut at once. What is not recognised is walked frame by frame. Octets come from t
 back to it. This file knows nothing of open or closed channels, and no method but publish and ack.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from struct import Struct
 from struct import error as StructError
@@ -43,6 +43,8 @@ _HEADER_END_AND_BODY_HEAD: Final = Struct(">BBHI")
 _LOW_OCTETS: Final = bytes(range(256)) * 257
 _MIDDLE_OCTETS: Final = b"".join(bytes((n,)) * 256 for n in range(256)) + bytes(256)
 CACHED_PUBLISHES: Final = 1024
+PREFIX_OCTETS_MAX: Final = 4096
+"""A longer one is not remembered: to walk it costs little beside what follows it, and 1024 of them would be many."""
 CACHED_CUTTERS: Final = 64
 
 
@@ -159,9 +161,18 @@ class FrameReader:
         self._last = _KnownPublish(b"", PublishMethod(0, "", "", b"", 0))
         # By what a publish frame has beside its routing key.
         self._cutters: dict[bytes, KeyedCutter] = {}
+        # How many publishes the next look for such a run is put off: grows while there are none.
+        self._keyed_rest = self._keyed_misses = 0
         self._pending: dict[int, _PendingContent] = {}
+        self.on_forget: Callable[[], None] = _nothing
+        """Is called when the publish methods that came so far will not be known again."""
         # How many messages the next split tries: shrinks when runs are short, so that no input makes it dear.
         self._run_limit = 65536
+
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether a message has begun and waits for the rest of its frames."""
+        return bool(self._pending)
 
     def forget_channel(self, channel: int) -> None:
         """Drop the unfinished content of ``channel``, which was closed or opened anew."""
@@ -219,10 +230,15 @@ class FrameReader:
             if stop > end or stop - at > self.frame_max:
                 return None, at
             frame = data[at:stop]
-            if frame != known.frame:
-                run, run_stop = self._keyed_run(known, data, at, end)
-                if run is not None:
-                    return run, run_stop
+            if frame != known.frame and known.publish.address:
+                if self._keyed_rest:
+                    self._keyed_rest -= 1
+                else:
+                    run, run_stop = self._keyed_run(known, data, at, end)
+                    if run is not None:
+                        self._keyed_misses = 0
+                        return run, run_stop
+                    self._keyed_misses = self._keyed_rest = min(16, 2 * self._keyed_misses + 1)
             found = self._known.get(frame)
             known = found if found is not None else self._learn(frame)
             self._last = known
@@ -236,8 +252,6 @@ class FrameReader:
         """Cut messages that are published like the last one, but each with another routing key."""
         cutter = last.cutter
         if cutter is None:
-            if not last.frame:
-                return None, at
             cutter = last.cutter = self._cutter(last)
         found = cutter.cut(data, at, end)
         if found is None:
@@ -264,6 +278,7 @@ class FrameReader:
         known = _KnownPublish(frame, decode_publish(int.from_bytes(frame[1:3]), frame[7:-1]))
         if len(self._known) >= CACHED_PUBLISHES:
             self._known.clear()
+            self.on_forget()
         self._known[frame] = known
         return known
 
@@ -328,7 +343,8 @@ class FrameReader:
                 if facts is not run_facts:
                     if run_facts is None:
                         run_facts = facts
-                        known.prefix = data[at : body_at + 7] if body_octets else data[at:body_at]
+                        prefix_stop = body_at + 7 if body_octets else body_at
+                        known.prefix = data[at:prefix_stop] if prefix_stop - at <= PREFIX_OCTETS_MAX else b""
                         known.step = stop - at
                         known.fixed = None
                     else:
@@ -521,6 +537,10 @@ class FrameReader:
             return OversizeContent(channel, pending.body_octets)
         shape = self._changing_shape(pending.known, pending.facts)
         return PublishRun(pending.known.publish, shape, [b"".join(pending.frames)])
+
+
+def _nothing() -> None:
+    """Nobody keeps anything by them."""
 
 
 def _bad_frame_end(kind: int, payload: bytes, octet: int) -> FrameError:

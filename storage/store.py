@@ -49,6 +49,7 @@ GROUP_OCTETS: Final = 1 << 18  # joined in one go by the writer, which holds the
 BATCH_OCTETS_MAX: Final = 1 << 26  # a longer batch waits in line behind the one being written
 SHORT_OCTETS: Final = 1 << 20  # of a segment while the disk is full
 ROUTES_MAX: Final = 10_000
+_DEFINITION_OCTETS: Final = 200  # what one takes in memory beside its octets
 
 _pack_publish = PUBLISH_HEAD.pack
 _PUBLISH_OCTETS: Final = PUBLISH_HEAD.size
@@ -61,6 +62,7 @@ class Store:
         "_at",
         "_batch_start",
         "_committer",
+        "_definition_octets",
         "_definitions",
         "_deleted",
         "_directory",
@@ -196,7 +198,7 @@ class Store:
     @property
     def unwritten_octets(self) -> int:
         """Octets that wait for the writer or are being written."""
-        return self._line_octets + self._at - self._batch_start
+        return self._line_octets + self._at - self._batch_start + self._definition_octets
 
     @property
     def unwritten_limit_octets(self) -> int:
@@ -285,7 +287,9 @@ class Store:
     def define(self, key: Sequence[str], value: JsonValue) -> None:
         """Put the definition named ``key`` into the journal, or remove it with None."""
         name = tuple(key)
-        self._definitions.append((name, None if value is None else encode_definition(name, value)))
+        encoded = None if value is None else encode_definition(name, value)
+        self._definitions.append((name, encoded))
+        self._definition_octets += _DEFINITION_OCTETS + len(encoded or b"")
 
     def promise(self, callback: Promise) -> int:
         """Have ``callback(ticket)`` called when all that was appended so far is on disk; return the ticket.
@@ -383,6 +387,7 @@ class Store:
         self._returned: dict[tuple[int, int], list[range]] = {}
         self._deleted: list[int] = []
         self._definitions: list[tuple[Key, bytes | None]] = []
+        self._definition_octets = 0
         self._promises: list[Promise] = []
         self._index.ticket = self.ticket
 
@@ -439,7 +444,8 @@ class Store:
         """Close the batch being filled, give it to the writer, and begin the next one."""
         self._append_gathered()
         self._is_due = False
-        filled = FilledBatch(self.ticket, self._index.tail.number, self._at - self._batch_start, self._record_count)
+        octets = self._at - self._batch_start + self._definition_octets
+        filled = FilledBatch(self.ticket, self._index.tail.number, octets, self._record_count)
         if self._record_count:
             filled.groups = self._groups
             filled.moved = self._moving

@@ -16,7 +16,7 @@ from pamqp.base import Frame
 from broker.core.consumers import UNLIMITED, Consumer
 from broker.core.exchanges.exchange import Exchange
 from broker.core.messages import Stretch
-from broker.core.names import ConsumerTags, ServerNames
+from broker.core.names import ConsumerTags
 from broker.core.publish.addressed import REPLY_TO, Addressed
 from broker.core.publish.checks import check_content
 from broker.core.publish.enqueue import Route
@@ -51,7 +51,6 @@ class Channel:
         "_next_tag",
         "_published_count",
         "_refused_count",
-        "_routes",
         "_settled_upto",
         "_tallies",
         "_unsent_confirms",
@@ -67,6 +66,7 @@ class Channel:
         "number",
         "prefetch",
         "reply_queue",
+        "routes",
         "shared_credit",
         "transaction",
         "unacked",
@@ -91,7 +91,7 @@ class Channel:
         self.counts: object = None
         self._refused_count = 0
         self._tallies: dict[tuple[Route, Exchange, bool], Tally] = {}
-        self._routes: dict[PublishMethod, Tally] = {}
+        self.routes: dict[PublishMethod, Tally] = {}
         self._held: list[tuple[int, bytes]] = []
         self._awaited_ticket = 0
         self._published_count = 0
@@ -105,7 +105,7 @@ class Channel:
         """Route a run of messages and append it to its queues. Ref: basic.publish."""
         publish, shape, pieces = run.publish, run.shape, run.pieces
         facts = shape.facts
-        tally = self._routes.get(publish)
+        tally = self.routes.get(publish)
         vhost = self.connection.vhost
         is_known = tally is not None and tally.route.topology_version == vhost.topology_version
         reply_queue = None
@@ -191,14 +191,14 @@ class Channel:
             if len(self._tallies) >= CACHED_ROUTES:
                 self.broker.counters.fold_channel(self)
                 self._tallies.clear()
-                self._routes.clear()
+                self.routes.clear()
             tally = self._tallies[key] = Tally(*key)
         return tally
 
     def _cache(self, publish: PublishMethod, tally: Tally) -> Tally:
-        if len(self._routes) >= CACHED_ROUTES:
-            self._routes.clear()
-        self._routes[publish] = tally
+        if len(self.routes) >= CACHED_ROUTES:
+            self.routes.clear()
+        self.routes[publish] = tally
         return tally
 
     @property
@@ -351,6 +351,8 @@ class Channel:
         """Send a reply once all that was defined and published so far is on disk; later replies wait behind it."""
         self._held.append((self._await_log(), encode_method(self.number, method)))
         self.can_deliver = False
+        if self.broker.must_pause():
+            self.broker.pause(self.connection)
 
     # Deliveries
 
@@ -416,6 +418,7 @@ class Channel:
         shape, frame_max = stretch.shape, self.connection.frame_max
         piece, left = stretch.pieces[0], queue.message_count
         self.send(delivery.get_ok(shape, piece, self.number, frame_max, tag, stretch.redelivered, left))
+        self.connection.wait_for_client()
         if no_ack:
             queue.settle(stretch)
         else:
@@ -531,17 +534,6 @@ class Channel:
             self.broker.firehose.watch(self, consumer)
         consumer.queue.subscribe(consumer)
 
-    def consume_replies(self, tag: str) -> None:
-        """Add the channel's direct reply-to consumer. RabbitMQ: Direct Reply-to."""
-        connection, broker = self.connection, self.broker
-        name = ServerNames(REPLY_TO + ".", broker.random).new()
-        queue = ReplyQueue(name, connection.vhost.name, broker.queue_context)
-        writer = delivery.DeliveryWriter(self.number, tag, connection.frame_max)
-        consumer = Consumer(tag, queue, self, no_ack=True, exclusive=False, prefetch=0, arguments={}, writer=writer)
-        queue.consumer = self.consumers[tag] = consumer
-        self.reply_queue = queue
-        connection.vhost.add_reply_queue(queue)
-
     def cancel(self, tag: str) -> None:
         """End the consumer with ``tag``, if there is one; its unacked deliveries stay open. Ref: basic.cancel."""
         consumer = self.consumers.pop(tag, None)
@@ -596,5 +588,11 @@ class Channel:
             counters.gave_back(item.queue, self, item.count)
             self._relieve()
         self._confirms.clear()
-        self._routes.clear()
+        self.routes.clear()
         self._tallies.clear()
+
+
+def forget_routes(channels: dict[int, Channel]) -> None:
+    """Forget the ways of publish methods that will not come again."""
+    for channel in channels.values():
+        channel.routes.clear()

@@ -6,7 +6,8 @@ way of channels and handlers only. Spec: AMQP 0-9-1, 2.2.4, 4.2 and the connecti
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal, TypeVar, cast
+from functools import partial
+from typing import cast
 
 import structlog
 from pamqp import commands
@@ -16,16 +17,26 @@ from broker.core.access.access import Access
 from broker.core.messages import Stretch
 from broker.core.vhosts import VirtualHost
 from broker.server.broker import Broker
-from broker.server.channel import Channel
+from broker.server.channel import Channel, forget_routes
 from broker.server.clock import Timer
 from broker.server.handlers.secret import update_secret
 from broker.server.handlers.table import METHOD_HANDLERS
 from broker.server.heartbeat import Heartbeat
+from broker.server.limits import (
+    CLOSE_LINGER_MS,
+    LARGE_OCTETS,
+    OUT_LIMIT_OCTETS,
+    REFUSED_CLOSE_MS,
+    REFUSED_LINGER_MS,
+    SMALL_FRAME_OCTETS,
+    UNREAD_LIMIT_OCTETS,
+    WRITE_HIGH_OCTETS,
+    Pause,
+)
 from broker.server.login import KeysWanted, Login, is_loopback
 from broker.server.tls import PeerTls, peer_tls
 from protocol.constants import PROTOCOL_HEADER_OCTETS
 from protocol.errors import (
-    AmqpError,
     ChannelException,
     ChannelFault,
     CommandInvalid,
@@ -35,33 +46,14 @@ from protocol.errors import (
     InternalFault,
     LoginRefused,
     NotAllowed,
+    with_ids,
     without_octets,
 )
 from protocol.frames import Ack, Event, FrameReader, MethodFrame, OversizeContent, PublishRun
 from protocol.handshake import Handshake, Negotiated
 from protocol.methods import AccessRequest, AccessRequestOk, decode_method, encode_empty, encode_method
 
-AnyError = TypeVar("AnyError", bound=AmqpError)
-Pause = Literal["alarm", "full log", "unread replies", "signing keys"]
-"""Why a connection is not read."""
-
 log = structlog.get_logger("leveret.connection")
-
-WRITE_HIGH_OCTETS = 1 << 20
-"""Deliveries to a client stop while more than this waits to be sent to it."""
-OUT_LIMIT_OCTETS = 512 << 10
-"""What is gathered for one write at most."""
-UNREAD_LIMIT_OCTETS = 16 << 20
-"""A client that does not read its replies is not read either, from here on."""
-REFUSED_LINGER_MS = 1000
-"""A refused login is dropped only after this, so that guessing passwords is slow."""
-REFUSED_CLOSE_MS = 250
-"""The same for a client that is told."""
-LARGE_OCTETS = 16 << 20
-SMALL_FRAME_OCTETS = 8192
-"""Messages above, and frames below, are noted, since later versions of RabbitMQ refuse them."""
-CLOSE_LINGER_MS = 5000
-"""How long the client has to answer connection.close, or to close the socket after its own."""
 
 
 class Connection(asyncio.Protocol):
@@ -84,7 +76,7 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         self.login: Login
         self._held: list[Event] | None = None
-        """What waits for the key of a token; None while nothing does."""
+        """What waits for the key of a token, or until the client has read its replies; None while nothing does."""
         self._again: list[Event] = []
         self._is_closing = False
         self._is_unread = False
@@ -96,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._header = b""
         self._handshake: Handshake | None = None
         self._reader = FrameReader(settings.frame_max, broker.max_message_octets)
+        self._reader.on_forget = partial(forget_routes, self.channels)
         self._heartbeat: Heartbeat | None = None
         self._deadline: Timer | None = None
         self._capabilities: frozenset[str] = frozenset()
@@ -113,7 +106,6 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(WRITE_HIGH_OCTETS)
         opened = transport.get_extra_info("socket")
         if opened is not None and not self.broker.descriptors.has_room_for(opened.fileno()):
-            self._is_closing = True
             self._transport.abort()
             return
         peer = transport.get_extra_info("peername")
@@ -149,11 +141,10 @@ class Connection(asyncio.Protocol):
             log.exception("internal error", peer=self.peer, user=self.user)
             self.close(InternalFault())
         self.broker.finish_read()
-        if self.has_published:
-            if self.broker.alarms.raised:
-                self.broker.alarms.block(self)
-            if self.broker.must_pause():
-                self.broker.pause(self)
+        if self.broker.alarms.raised and (self.has_published or self._reader.has_unfinished):
+            self.broker.alarms.block(self)
+        if self.has_published and self.broker.must_pause():
+            self.broker.pause(self)
         if not self.is_writable and self._transport.get_write_buffer_size() > UNREAD_LIMIT_OCTETS:
             self._is_unread = True
             self.pause_reading("unread replies")
@@ -171,11 +162,16 @@ class Connection(asyncio.Protocol):
             channel.update_can_deliver()
         if self._is_unread:
             self._is_unread = False
-            self.resume_reading("unread replies")
+            if self._held is not None:
+                self.broker.loop.call_soon(self._take_held)
+            else:
+                self.resume_reading("unread replies")
         self.broker.schedule_finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back that the client held."""
+        if not self.peer:
+            return  # It was refused as it came.
         self.broker.forget(self)
         for timer in (self._deadline, self._heartbeat, self.login):
             if timer is not None:
@@ -236,7 +232,7 @@ class Connection(asyncio.Protocol):
             class_id, method_id = _ids_of_event(event)
             self._fail_channel(channel, error, class_id, method_id)
         except ConnectionException as error:
-            raise _with_ids(error, *_ids_of_event(event)) from None
+            raise with_ids(error, *_ids_of_event(event)) from None
 
     def _refuse(self, event: Event, channel: Channel | None) -> None:
         """Drop content and acks for a closing channel; for one that is not open they are an error."""
@@ -278,7 +274,7 @@ class Connection(asyncio.Protocol):
             assert channel is not None
             self._fail_channel(channel, error, class_id, method_id)
         except ConnectionException as error:
-            raise _with_ids(error, class_id, method_id) from None
+            raise with_ids(error, class_id, method_id) from None
 
     def _handle_connection_method(self, method: Frame) -> None:
         if isinstance(method, commands.Connection.Close):
@@ -399,12 +395,25 @@ class Connection(asyncio.Protocol):
         self.pause_reading("signing keys")
         self.broker.admission.fetch_keys(self._take_held)
 
+    def wait_for_client(self) -> None:
+        """After a reply that may be large: do nothing more for a client that does not read what it has asked for."""
+        if self._out_octets > OUT_LIMIT_OCTETS:
+            self.flush()
+        if self._held is None and not self.is_writable and self.unwritten_octets > UNREAD_LIMIT_OCTETS:
+            self._held = []
+            self._is_unread = True
+            self.pause_reading("unread replies")
+
+    def has_room_for_replies(self) -> bool:
+        """Whether a client that reads too slowly is still sent replies to its requests."""
+        return self.is_writable or self.unwritten_octets <= UNREAD_LIMIT_OCTETS
+
     def _take_held(self) -> None:
         held, self._held = self._held, None
         if held is None or self._transport.is_closing():
             return
         self._again = held
-        self.resume_reading("signing keys")
+        self.resume_reading("signing keys", "unread replies")
         self.data_received(b"")
 
     def _close_after_handshake(self, handshake: Handshake) -> None:
@@ -510,7 +519,7 @@ class Connection(asyncio.Protocol):
         channel.close()
         self._reader.forget_channel(channel.number)
         log.info("channel error", peer=self.peer, user=self.user, channel=channel.number, text=error.reply_text)
-        error = _with_ids(error, class_id, method_id)
+        error = with_ids(error, class_id, method_id)
         channel.reply(commands.Channel.Close(error.reply_code, error.reply_text, error.class_id, error.method_id))
 
     def close(self, error: ConnectionException) -> None:
@@ -585,12 +594,6 @@ class Connection(asyncio.Protocol):
                 channel.close()
         self.channels.clear()
         self.vhost.delete_exclusive(self)
-
-
-def _with_ids(error: AnyError, class_id: int, method_id: int) -> AnyError:
-    if not error.class_id:
-        error.class_id, error.method_id = class_id, method_id
-    return error
 
 
 def _ids_of_event(event: Event) -> tuple[int, int]:

@@ -56,6 +56,11 @@ class ConsumerLine:
             consumer.is_waiting = False
             self._by_priority[consumer.priority].remove(consumer)
             self.advance()
+        if consumer.priority and not any(each.priority == consumer.priority for each in self.consumers):
+            line = self._by_priority.pop(consumer.priority, None)
+            if line is self.waiting:
+                self.waiting = self._by_priority[0]
+                self.advance()
         if consumer is not self.active:
             return None
         self.active = max(self.consumers, key=lambda each: each.priority, default=None)

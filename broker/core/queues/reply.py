@@ -3,7 +3,7 @@
 RabbitMQ: Direct Reply-to.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from broker.core.consumers import Consumer
@@ -19,7 +19,7 @@ _SHAPES_MAX: Final = 256
 class ReplyQueue(ClassicQueue):
     """What the default exchange routes a reply to; ``name`` is the token that requests carry as reply-to."""
 
-    __slots__ = ("_address", "_shapes", "consumer")
+    __slots__ = ("_address", "_shapes", "consumer", "has_room")
 
     def __init__(self, name: str, vhost_name: str, context: QueueContext) -> None:
         super().__init__(
@@ -33,12 +33,14 @@ class ReplyQueue(ClassicQueue):
             context=context,
         )
         self.consumer: Consumer | None = None
+        self.has_room: Callable[[], bool] = lambda: True
+        """Says whether its client reads what it is sent: replies wait nowhere but on the way there."""
         self._address = short_string(name.encode())
         self._shapes: dict[tuple[bytes, ContentFacts], Shape] = {}
 
     def publish(self, stretch: Stretch) -> None:
-        """Deliver replies; a client that has gone gets none."""
-        if self.consumer is not None:
+        """Deliver replies; a client that has gone gets none, and one that does not read them gets no more."""
+        if self.consumer is not None and self.has_room():
             self.consumer.sink.deliver(self.consumer, stretch)
 
     def requests(self, shape: Shape, pieces: list[bytes]) -> Iterator[tuple[Shape, list[bytes]]]:

@@ -9,7 +9,9 @@ from typing import Any, Final
 from pamqp import commands
 
 from broker.core.consumers import Consumer
+from broker.core.names import ServerNames
 from broker.core.publish.addressed import REPLY_TO
+from broker.core.queues.reply import ReplyQueue
 from broker.core.unacked import spread
 from broker.server.channel import Channel
 from broker.server.handlers.queue import queue_to_read
@@ -70,7 +72,14 @@ def _consume_replies(channel: Channel, method: commands.Basic.Consume, tag: str)
         raise PreconditionFailed("reply consumer cannot acknowledge")
     if not method.nowait:
         channel.reply(commands.Basic.ConsumeOk(consumer_tag=tag))
-    channel.consume_replies(tag)
+    connection, broker = channel.connection, channel.broker
+    queue = ReplyQueue(ServerNames(REPLY_TO + ".", broker.random).new(), connection.vhost.name, broker.queue_context)
+    queue.has_room = connection.has_room_for_replies
+    writer = DeliveryWriter(channel.number, tag, connection.frame_max)
+    consumer = Consumer(tag, queue, channel, no_ack=True, exclusive=False, prefetch=0, arguments={}, writer=writer)
+    queue.consumer = channel.consumers[tag] = consumer
+    channel.reply_queue = queue
+    connection.vhost.add_reply_queue(queue)
 
 
 def basic_cancel(channel: Channel, method: commands.Basic.Cancel) -> None:
