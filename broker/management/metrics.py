@@ -24,6 +24,7 @@ from broker.management.overview import descriptor_count, descriptor_limit, free_
 from broker.management.routing import Row
 from broker.server.counters import Counts, counts_of
 from broker.server.resources import memory_limit_octets, own_resident_octets
+from broker.server.unlogged import LEVELS
 
 PROTOCOL: Final = "amqp091"
 QUEUE_TYPES: Final = ("classic", "quorum", "stream")
@@ -125,6 +126,11 @@ class Metrics:
 
     def of_node(self) -> Iterator[Metric]:
         """Yield what the node is and uses."""
+        text = "is 1 for the level in force: what a confirm says of the disk"
+        durability = GaugeMetricFamily("leveret_durability", text, labels=["level"])
+        for level in LEVELS:
+            durability.add_metric([level], level == self._broker.settings.durability)
+        yield durability
         settings, raised = self._broker.settings, self._broker.alarms.raised
         vhosts = self._broker.vhosts.values()
         connections = [each for each in self._broker.connections if each.is_open]

@@ -1,5 +1,6 @@
 """What a confirm says is said to clients and in the log; with "memory" no message is written, with "os" none synced."""
 
+import urllib.request
 from pathlib import Path
 from typing import cast
 
@@ -9,7 +10,7 @@ import pytest
 from broker.server.unlogged import UnloggedMessages
 from storage.recovery import Recovery
 from storage.store import Store
-from tests.brokers import RunningBroker
+from tests.brokers import STOP_S, RunningBroker
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
@@ -41,6 +42,21 @@ def test_the_level_is_told_to_clients_and_logged(tmp_path: Path, level: str) -> 
         connection.close()
         assert broker.events("Leveret starts")[0]["durability"] == level
         assert [event["durability"] for event in broker.events("not for production")] == [level] * (level != "fsync")
+
+
+@pytest.mark.parametrize("level", ["fsync", "memory"])
+def test_the_level_is_among_the_metrics(tmp_path: Path, level: str) -> None:
+    """By a number for each level, so that an alert can tell a production node that runs a test's setting."""
+    with RunningBroker(tmp_path / "data", "--durability", level, "--metrics-port", "any") as broker:
+        port = int(broker.wait_for_event("HTTP")["port"])
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=STOP_S) as response:
+            lines = response.read().decode().splitlines()
+    found = {line for line in lines if line.startswith("leveret_durability{")}
+    assert found == {
+        f'leveret_durability{{level="{each}"}} {float(each == level)}' for each in ("fsync", "os", "memory")
+    }
+    (build,) = [line for line in lines if line.startswith("rabbitmq_build_info{")]
+    assert f'durability="{level}"' in build
 
 
 def test_os_keeps_messages_over_a_kill(tmp_path: Path) -> None:
