@@ -31,10 +31,24 @@ def main(arguments: Sequence[str] | None = None, name: str | None = None) -> int
         from broker.control.completion import show
 
         return show(given[1:])
+    if arguments is None and first != "doctor":
+        leave_when_told()
     with loading_quickly():
         from broker import cli
 
     return cli.main([each for each in given if each != "-detached"] if called == "rabbitmq-server" else given)
+
+
+def leave_when_told() -> None:
+    """End at once, and well, when told to while loading, which is most of a start: nothing has been done so far.
+
+    Process 1 of a container would not even hear of it. The lifecycle takes the signals over.
+    """
+    import os
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
 
 
 def operate(what: str, arguments: list[str], program: str | None = None) -> int:

@@ -1,6 +1,7 @@
 """The command as a user types it: help, version, and one line for what is wrong."""
 
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -109,3 +110,31 @@ def test_another_distributions_package_of_our_name_is_told(tmp_path: Path) -> No
 
 def test_our_packages_lie_beside_each_other() -> None:
     assert cli.misplaced_packages() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_modules_are_loaded_ends_it_with_0(tmp_path: Path, number: signal.Signals) -> None:
+    """As process 1 of a container it would not even notice one that it has no handler for."""
+    script = f"""
+import os, sys
+
+class SendsSignal:
+    def find_spec(self, name, path=None, target=None):
+        if name == "broker.cli":
+            os.kill(os.getpid(), {int(number)})
+
+sys.meta_path.insert(0, SendsSignal())
+sys.argv = ["leveret", "--data-dir", "data"]
+from broker.command import main
+sys.exit(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=30,
+        check=False,
+        env=clean_environment() | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert list(tmp_path.iterdir()) == []
