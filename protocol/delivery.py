@@ -46,6 +46,10 @@ class _Heads(dict[int, bytes]):
         return head
 
 
+_Prepared = tuple[bytes, bytes, bool, _Heads | None]
+"""Octets before and after a delivery tag, whether contents must be changed, and what is before by length of key."""
+
+
 class DeliveryWriter:
     """Writes the deliveries of one consumer. Ref: basic.deliver."""
 
@@ -55,18 +59,21 @@ class DeliveryWriter:
         self._channel = channel
         self._tag = short_string(consumer_tag.encode())
         self._frame_max = frame_max
-        self._prepared: dict[Shape, tuple[bytes, bytes, bool]] = {}
+        self._prepared: dict[Shape, _Prepared] = {}
         self._heads: dict[int, _Heads] | None = None
 
     def write(self, out: list[bytes], shape: Shape, pieces: Sequence[bytes], first_tag: int, redelivered: bool) -> None:
         """Append the frames of a run's deliveries, tags counting from ``first_tag``, to ``out``."""
-        head, lead, is_foreign = self._prepared.get(shape) or self._prepare(shape)
+        head, lead, is_foreign, heads = self._prepared.get(shape) or self._prepare(shape)
         if redelivered:
             lead = b"\x01" + lead[1:]
-        if is_foreign:
-            if shape.is_keyed:
+        if heads is not None:
+            if len(pieces) == 1 and not is_foreign:
+                out += (heads[pieces[0][0]], first_tag.to_bytes(8), lead, pieces[0])
+            else:
                 self._write_keyed(out, shape, lead, pieces, first_tag)
-                return
+            return
+        if is_foreign:
             pieces = [content_on_channel(shape, piece, self._channel, self._frame_max) for piece in pieces]
         low, count = first_tag & 0xFFFF, len(pieces)
         if count == 1:
@@ -104,13 +111,13 @@ class DeliveryWriter:
         All of them write as ``write`` does; only their consumer tags differ.
         """
         low, count = first_tag & 0xFFFF, len(pieces)
-        head, lead, is_foreign = self._prepared.get(shape) or self._prepare(shape)
+        head, lead, is_foreign, _ = self._prepared.get(shape) or self._prepare(shape)
         if redelivered:
             lead = b"\x01" + lead[1:]
+        if shape.is_keyed:
+            self._write_keyed(out, shape, lead, pieces, first_tag, others)
+            return
         if is_foreign:
-            if shape.is_keyed:
-                self._write_keyed(out, shape, lead, pieces, first_tag, others)
-                return
             pieces = [content_on_channel(shape, piece, self._channel, self._frame_max) for piece in pieces]
         upper = (first_tag >> 16).to_bytes(6)
         heads = [head + upper]
@@ -171,21 +178,21 @@ class DeliveryWriter:
             heads = self._heads[octets] = _Heads(self._channel, self._tag, 14 + len(self._tag) + octets)
         return heads
 
-    def _prepare(self, shape: Shape) -> tuple[bytes, bytes, bool]:
-        """Return what is constant for this consumer and ``shape``: octets before and after the tag."""
-        if shape.is_keyed:
-            prepared = (b"", b"\x00" + shape.address, True)
-            return self._remember(shape, prepared)
+    def _prepare(self, shape: Shape) -> _Prepared:
+        """Return what is constant for this consumer and ``shape``."""
         channel = self._channel
+        if shape.is_keyed:
+            is_foreign = shape.channel != channel or shape.frame_max > self._frame_max
+            return self._remember(shape, (b"", b"\x00" + shape.address, is_foreign, self._heads_for(shape)))
         size = 13 + len(self._tag) + len(shape.address)
         head = FRAME_HEAD.pack(1, channel, size) + _DELIVER + self._tag
         is_foreign = shape.frame_max > self._frame_max or (not shape.lead and shape.channel != channel)
         lead = b"" if is_foreign else shape.lead
         if lead and shape.channel != channel:
             lead = _on_channel(lead, channel)
-        return self._remember(shape, (head, b"\x00" + shape.address + FRAME_END_OCTET + lead, is_foreign))
+        return self._remember(shape, (head, b"\x00" + shape.address + FRAME_END_OCTET + lead, is_foreign, None))
 
-    def _remember(self, shape: Shape, prepared: tuple[bytes, bytes, bool]) -> tuple[bytes, bytes, bool]:
+    def _remember(self, shape: Shape, prepared: _Prepared) -> _Prepared:
         if len(self._prepared) >= _CACHED_SHAPES:
             self._prepared.clear()
         self._prepared[shape] = prepared

@@ -82,7 +82,7 @@ class Stretch:
     def resident_octets(self) -> int:
         """Return about what it takes in memory; always the same of one stretch."""
         pieces = self.pieces
-        if self.shape.body_octets >= 0:
+        if self.shape.body_octets >= 0 or len(pieces) == 1:
             return len(pieces) * (len(pieces[0]) + _PIECE_OCTETS) + _STRETCH_OCTETS
         return sum(map(len, pieces)) + len(pieces) * _PIECE_OCTETS + _STRETCH_OCTETS
 

@@ -41,6 +41,7 @@ from broker.server.descriptors import DescriptorRoom
 from broker.server.firehose import Firehose
 from broker.server.login import Login
 from broker.server.recovery_progress import RecoveryProgress
+from broker.server.surge import Surges
 from broker.server.tls import TlsFiles
 from broker.server.unlogged import UnloggedMessages
 from protocol.handshake import MECHANISMS, Handshake, Offer, external
@@ -103,6 +104,7 @@ class Broker:
         self.touched: list[ClassicQueue] = []
         self.confirming: list[Channel] = []
         self.unwritten: list[Connection] = []
+        self.surges = Surges(lambda: self.enqueuer.run_count)
         messages = UnloggedMessages(store) if settings.durability == "memory" else store
         self.residency = Residency(store, settings.resident_octets, is_logging=messages is store)
         self.residency.on_lost = self._lost

@@ -26,10 +26,10 @@ from broker.server import descriptors, listener, logs
 from broker.server.boot_definitions import DefinitionsError, load_definitions
 from broker.server.broker import Broker
 from broker.server.clock import Clock
-from broker.server.connection import Connection
 from broker.server.recovery_progress import RecoveryProgress
 from broker.server.refusals import OAuth2Error
 from broker.server.resources import ResourceWatch
+from broker.server.surging import SurgingConnection
 from broker.server.tls import Certificates, TlsError, amqp_files, http_files
 from broker.server.unlogged import LEVELS
 from protocol.errors import ConnectionForced, InternalFault
@@ -165,7 +165,7 @@ class Life:
 
     def new_connection(self, node: Broker) -> asyncio.Protocol:
         """Return what serves a client that has come."""
-        return Connection(node) if self._door.is_open else ShutDoor()
+        return SurgingConnection(node) if self._door.is_open else ShutDoor()
 
     async def listen(self, loop: asyncio.AbstractEventLoop, node: Broker) -> list[asyncio.Server]:
         """Accept connections, and say so. Raises ListenError."""

@@ -94,9 +94,9 @@ def test_share_of_a_round_returns_between_its_neighbours() -> None:
 
 def test_drain_stops_after_its_share_and_asks_for_another() -> None:
     queue, channel = new_queue(), RecordingChannel()
-    new_consumer(queue, channel, "a", no_ack=True)
     for n in range(20):
         queue.publish(stretch_of(1 + n * 1000, 1000))
+    new_consumer(queue, channel, "a", no_ack=True)
     queue.drain()
     assert queue.is_touched
     assert 0 < queue.message_count < 20_000
@@ -230,3 +230,31 @@ class QueueAgainstList(RuleBasedStateMachine):
 
 TestQueueAgainstList = QueueAgainstList.TestCase
 TestQueueAgainstList.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def test_message_for_one_waiting_consumer_is_passed_on_without_a_drain() -> None:
+    log, channel = RecordingLog(), RecordingChannel()
+    queue = new_queue(log)
+    consumer = new_consumer(queue, channel, "a", prefetch=3)
+    queue.publish(stretch_of(1, 2, persistent=True))
+    assert (channel.ids_of("a"), queue.message_count, queue.unacked_count, log.delivered_upto) == ([1, 2], 0, 2, 2)
+    queue.publish(stretch_of(3, 2, persistent=True))  # More than its prefetch takes at once.
+    queue.publish(stretch_of(5, 1, persistent=True))
+    assert (channel.ids_of("a"), queue.message_count) == ([1, 2], 3)
+    queue.drain()
+    assert (channel.ids_of("a"), queue.message_count, log.delivered_upto) == ([1, 2, 3], 2, 3)
+    consumer.credit += 10
+    consumer.settled(0)
+    queue.drain()
+    assert channel.ids_of("a") == [1, 2, 3, 4, 5]
+
+
+def test_messages_wait_for_their_turn_where_several_consumers_stand_in_line() -> None:
+    queue, channel = new_queue(), RecordingChannel()
+    for tag in "ab":
+        new_consumer(queue, channel, tag, no_ack=True)
+    for first in (1, 2, 3):
+        queue.publish(stretch_of(first, 1))
+    assert channel.taken == []
+    queue.drain()
+    assert [tag for tag, _, _ in channel.taken] == ["a", "b", "a"]

@@ -80,12 +80,12 @@ class Wire:
 class Client:
     """One connection; nothing may be sent while it is not read."""
 
-    def __init__(self, node: "Node") -> None:
+    def __init__(self, node: "Node", make: Callable[[Broker], Connection] = Connection) -> None:
         self.node = node
         self.wire = Wire()
         self.heartbeat_count = 0
         self.bodies: list[bytes] = []
-        self.connection = Connection(node.broker)
+        self.connection = make(node.broker)
         self.connection.connection_made(cast(asyncio.Transport, self.wire))
         self.connection.data_received(PROTOCOL_HEADER)
         self.start = cast(commands.Connection.Start, self.received()[0])
@@ -166,9 +166,11 @@ class Node:
         )
         self.broker.restore()
 
-    def connect(self, *capabilities: str, heartbeat_s: int = 0) -> Client:
+    def connect(
+        self, *capabilities: str, heartbeat_s: int = 0, make: Callable[[Broker], Connection] = Connection
+    ) -> Client:
         """Return a client whose connection is open, and its channel 1 too."""
-        client = Client(self)
+        client = Client(self, make)
         client.log_in(capabilities=dict.fromkeys(capabilities, True), heartbeat_s=heartbeat_s)
         client.send(commands.Channel.Open)
         assert client.names() == ["Connection.Tune", "Connection.OpenOk", "Channel.OpenOk"]

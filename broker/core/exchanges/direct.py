@@ -3,7 +3,7 @@
 A message goes where its routing key is bound, octet for octet. Spec: AMQP 0-9-1, 3.1.3.1 and 3.1.3.3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from broker.core.bindings import Binding, Destination, Destinations
@@ -56,6 +56,11 @@ class DefaultExchange(Exchange):
     def match(self, routing_key: str, headers: FieldTable | None) -> list[Destination]:
         queue = self._queues.get(routing_key) or self._reply_queues.get(routing_key)
         return [] if queue is None else [queue]
+
+    def match_each(self, routing_keys: Sequence[str]) -> Sequence[tuple[Destination, ...]]:
+        queues, replies = self._queues, self._reply_queues
+        found = [queues.get(routing_key) or replies.get(routing_key) for routing_key in routing_keys]
+        return [() if queue is None else (queue,) for queue in found]
 
     def add(self, binding: Binding) -> None:
         raise AssertionError("the default exchange takes no bindings")

@@ -49,13 +49,15 @@ class Route:
 class Enqueuer:
     """Appends runs to queues and log. The ids, and with them the order, are the node's."""
 
-    __slots__ = ("_routes", "clock", "ids", "log")
+    __slots__ = ("_routes", "clock", "ids", "log", "run_count")
 
     def __init__(self, ids: MessageIds, log: MessageLog, clock: Clock) -> None:
         self._routes: dict[tuple[ClassicQueue, ...], Route] = {}
         self.clock = clock
         self.ids = ids
         self.log = log
+        self.run_count = 0
+        """How many runs have been appended, each once for all its queues."""
 
     def route_to(self, queues: Sequence[ClassicQueue], topology_version: int) -> Route:
         """Return the route to ``queues``: many keys lead to few sets of queues, so routes are kept by those."""
@@ -76,6 +78,7 @@ class Enqueuer:
         if route.prioritised_count and shape.facts.priorities_differ:
             return self._enqueue_by_priority(route, shape, pieces)
         ids = self.ids.take(len(pieces))
+        self.run_count += 1
         queue_ids = route.durable_ids if shape.facts.persistent else route.keeping_ids
         if queue_ids:
             if not shape.envelope:

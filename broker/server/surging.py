@@ -1,0 +1,28 @@
+"""A connection whose reads are put together where that helps; all else is connection.py's."""
+
+from broker.server.broker import Broker
+from broker.server.connection import Connection
+from broker.server.surge import FULL_READ_OCTETS, Surge
+
+
+class SurgingConnection(Connection):
+    """One client, read from a socket."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker)
+        self._surge: Surge | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Handle what was read, unless the next read comes at once and is better handled together with it."""
+        if self._surge is None:
+            if len(data) < FULL_READ_OCTETS:
+                super().data_received(data)
+                return
+            self._surge = Surge(self.broker.surges, self.broker.loop.call_soon, super().data_received)
+        self._surge.add(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Handle what came before the end, then give everything back."""
+        if self._surge is not None:
+            self._surge.take()
+        super().connection_lost(exc)
