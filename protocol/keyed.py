@@ -23,6 +23,8 @@ _SHORTEST_RUN: Final = 2
 _LONGEST_RUN: Final = 65536
 _FIRST_RUN: Final = 256
 _METHODS_MAX: Final = 1024
+_SAME_KEYS: Final = 4
+"""So many messages in a row with the same key are better cut by that."""
 
 
 class KeyedPublish(PublishMethod):
@@ -106,7 +108,7 @@ class KeyedCutter:
     def cut(self, data: bytes, at: int, end: int) -> KeyedMessages | None:
         """Return the messages ``at``, if they are such a run.
 
-        None where there are fewer than two, or the first two have the same key and are better cut as such.
+        None where there are fewer than two, or the first few have the same key and are better cut as such.
         """
         key_at, heads = self._key_at, self._heads
         if end - at <= key_at:
@@ -119,21 +121,33 @@ class KeyedCutter:
         if first is None:
             return None
         lead, body_octets, stop = first
-        if stop + key_at >= end:
+        next_at, alike_count = stop, 1
+        while data.startswith(data[at:tail_at], next_at):
+            alike_count += 1
+            if alike_count == _SAME_KEYS:
+                return None
+            next_one = self._content_at(data, next_at + tail_at - at, end)
+            if next_one is None:
+                return None
+            next_at = next_one[2]
+        if next_at + key_at >= end:
             return None
-        next_octets = data[stop + key_at]
-        if not data.startswith(heads[next_octets], stop) or data.startswith(data[at:tail_at], stop):
+        next_octets = data[next_at + key_at]
+        if not data.startswith(heads[next_octets], next_at):
             return None
         found = None
-        if body_octets and data.startswith(lead, stop + key_at + 3 + next_octets):
+        if body_octets and data.startswith(lead, next_at + key_at + 3 + next_octets):
             found = self._cut_alike(data, at, min(end, at + self._limit * (stop - at)), lead, body_octets)
         if found is None:
             found = self._cut_changing(data, at, end)
         if found is None or not _drop_undecodable(found, key_at + 1):
             return None
         # A run that ends in one key again and again is left soon, to be cut as such.
-        keys = found.routing_keys
-        self._limit = 16 if keys[-1] == keys[-2] else min(_LONGEST_RUN, max(self._limit, 2 * len(keys)))
+        last_keys = found.routing_keys[-_SAME_KEYS:]
+        if last_keys.count(last_keys[0]) == _SAME_KEYS:
+            self._limit = 16
+        else:
+            self._limit = min(_LONGEST_RUN, max(self._limit, 2 * len(found.pieces)))
         return found
 
     def _content_at(self, data: bytes, tail_at: int, end: int) -> tuple[bytes, int, int] | None:
