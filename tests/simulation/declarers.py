@@ -141,6 +141,14 @@ class Owner(Client):
 
     def opened(self) -> None:
         self.sent = self.seen = 0
+        if not self.was_locked:
+            self._declare()
+
+    def lost(self) -> None:
+        self.was_locked = False
+
+    def _declare(self) -> None:
+        self.was_locked = False
         self.ask(self._declared, commands.Queue.Declare, queue=self.queue, exclusive=True)
 
     def _declared(self, method: Frame) -> None:
@@ -153,11 +161,15 @@ class Owner(Client):
         assert method.reply_code == 405, method.reply_text
         before = [link for link in self.world.links if link is not self.link and not link.server_is_gone]
         assert before, "locked by nobody"
+        self.was_locked = True
 
     def may_act(self) -> bool:
         return self.is_ready and not self.is_waiting
 
     def act(self) -> None:
+        if self.was_locked:
+            self._declare()
+            return
         self.feed(message(body_of((self.number, self.sent)), self.queue.encode()))
         self.sent += 1
 
