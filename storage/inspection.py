@@ -11,7 +11,7 @@ from storage.files import Disk
 from storage.log import Broken, SegmentReader, segment_numbers
 from storage.messages import MessageIndex
 from storage.quarantine import Quarantine, tell_at
-from storage.recovery import LiveRuns, LogFold
+from storage.recovery import LiveRuns, LogFold, has_fitting_mark
 from storage.segment import LOG_MAGIC, Batch
 
 
@@ -86,10 +86,7 @@ def inspect(path: Path, disk: Disk | None = None) -> Inspection:
     found.damage = [f"log: {what}" for what in reading.damage]
     found.damage += [f"definitions: {what}" for what in journal_reading.damage]
     found.unfinished_octets = reading.dropped_octets + journal_reading.dropped_octets
-    tail = reading.tail
-    found.was_closed = mark is not None
-    if mark is not None and (tail.number, tail.octets, tail.chain) != mark:
-        found.damage.append(f"log: it was closed at {mark.segment}:{mark.octets}, ends at {tail.number}:{tail.octets}")
+    found.was_closed = has_fitting_mark(mark, reading, journal_reading, found.damage)
     for folder, each in ((directory.log, reading), (directory.definitions, journal_reading)):
         places: list[Broken] = [*each.broken, *([each.torn] if each.torn is not None else [])]
         found.broken += [tell_at(disk, folder, place, directory.salt) for place in places]

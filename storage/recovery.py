@@ -314,8 +314,8 @@ def read_log(
     )
 
 
-def has_fitting_mark(mark: CleanMark | None, reading: Reading, damage: list[str]) -> bool:
-    """Whether there is the mark of an orderly end; where the log does not end as it says, ``damage`` is told.
+def has_fitting_mark(mark: CleanMark | None, reading: Reading, journal: Reading, damage: list[str]) -> bool:
+    """Whether there is the mark of an orderly end; where log or journal do not end as they should, ``damage`` is told.
 
     What is torn after such an end was once on disk.
     """
@@ -324,6 +324,9 @@ def has_fitting_mark(mark: CleanMark | None, reading: Reading, damage: list[str]
     tail = reading.tail
     if (tail.number, tail.octets, tail.chain) != mark:
         damage.append(f"log: it was closed at {mark.segment}:{mark.octets}, but ends at {tail.number}:{tail.octets}")
+    if journal.torn is not None:
+        number, start, stop = journal.torn
+        damage.append(f"definitions: segment {number}: octets {start}..{stop} at its end are broken")
     return True
 
 

@@ -538,7 +538,7 @@ class Store:
         damage += [f"definitions: {what}" for what in journal_reading.damage]
         if not numbers:
             damage.append("log: there is no segment")
-        is_clean = has_fitting_mark(directory.clean_mark(), reading, damage)
+        is_clean = has_fitting_mark(directory.clean_mark(), reading, journal_reading, damage)
         quarantined = self._quarantine.put_all(directory.log, reading, directory.salt, is_clean)
         quarantined += self._quarantine.put_all(directory.definitions, journal_reading, directory.salt, is_clean)
 

@@ -165,6 +165,8 @@ class Broker:
             self.clock.wall_ms,
             lambda count: progress.more(count, place_count),
         )
+        for damage in self.store.damage:
+            log.error("messages cannot be read back", damage=damage)
         for queue_id in unknown:
             # Its definition went to disk as deleted, and the crash came before the same was in the log.
             self.store.delete_queue(queue_id)

@@ -142,3 +142,23 @@ def test_the_store_goes_on_behind_damage() -> None:
     driver.wait_durable()
     driver.close()
     assert opened(damaged).model == driver.model
+
+
+def test_the_end_of_the_journal_is_damaged_only_where_it_was_closed_in_order() -> None:
+    """What was torn off by a crash was never promised; what is missing after an orderly end was."""
+    for is_closed in (True, False):
+        disk = SimulatedDisk()
+        driver = Driver(DIRECTORY, disk)
+        for name in "ab":
+            driver.define(("queue", name), {"id": 1})
+            driver.wait_durable()
+        if is_closed:
+            driver.close()
+        path = segment_path(DIRECTORY / "definitions", 1)
+        octets = bytearray(disk.files[path].data)
+        octets[-1] ^= 1
+        found = opened(replaced(disk, path, bytes(octets)))
+        assert list(found.model.definitions) == [("queue", "a")]
+        damage = found.store.recovery.damage
+        assert [what.startswith("definitions: segment 1") for what in damage] == [True] * is_closed
+        assert found.store.recovery.clean is False
