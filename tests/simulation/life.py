@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import weakref
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import structlog
@@ -16,7 +16,7 @@ import structlog
 from broker.config import Settings
 from broker.core import residency
 from broker.core.access import passwords
-from broker.server import connection, lifecycle, resources
+from broker.server import connection, lifecycle, resources, surge, surging
 from broker.server.alarms import Alarms
 from broker.server.broker import Broker
 from broker.server.clock import Clock
@@ -30,21 +30,20 @@ from tests.simulation.writers import SteppedEvent, Writers
 DIRECTORY = Path("/data/leveret")
 
 
-class NumberedConnection(Connection):
-    """Stands in sets where its number says, not where it happens to lie in memory."""
+@cache
+def numbered(kind: Any) -> type[Connection]:
+    """Return a class of connections that stand in sets where their number says, not where they lie in memory."""
 
-    made_count = 0
+    class Numbered(kind):  # type: ignore[misc, valid-type]
+        number = 0
 
-    def __init__(self, broker: Broker) -> None:
-        NumberedConnection.made_count += 1
-        self._number = NumberedConnection.made_count
-        super().__init__(broker)
+        def __hash__(self) -> int:
+            return self.number
 
-    def __hash__(self) -> int:
-        return self._number
+        def __eq__(self, other: object) -> bool:
+            return self is other
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
+    return Numbered
 
 
 class OrderedWeakSet(weakref.WeakKeyDictionary[Any, None]):
@@ -68,6 +67,7 @@ class SimulatedLife(Life):
         super().__init__(settings, [])
         self._on_listening = on_listening
         self._on_shut = on_shut
+        self._made_count = 0
 
     def open_control(self, node: Broker, watch: ResourceWatch) -> None:
         """There is none."""
@@ -75,6 +75,14 @@ class SimulatedLife(Life):
     async def listen(self, loop: asyncio.AbstractEventLoop, node: Broker) -> list[Any]:
         self._on_listening(node)
         return [Port(self._on_shut)]
+
+    def new_connection(self, node: Broker) -> asyncio.Protocol:
+        made = super().new_connection(node)
+        if isinstance(made, Connection):
+            made.__class__ = numbered(type(made))
+            self._made_count += 1
+            cast(Any, made).number = self._made_count
+        return made
 
     @property
     def node(self) -> Broker | None:
@@ -101,23 +109,23 @@ class Surroundings:
         """Lines of the log that tell of an error."""
 
     @contextlib.contextmanager
-    def in_force(self, unread_limit_octets: int) -> Iterator[None]:
+    def in_force(self, limits: Mapping[str, int]) -> Iterator[None]:
         """Put them where the broker looks for clock, disk, threads and chance."""
         turns = self.turns
-        NumberedConnection.made_count = 0
         names = Random(turns.chance.random())
         replacements: list[tuple[object, str, object]] = [
             (lifecycle, "Disk", lambda: self.disk),
             (lifecycle, "Clock", lambda loop: VirtualClock(loop, turns)),
             (lifecycle, "Broker", partial(self._broker, names)),
-            (lifecycle, "Connection", NumberedConnection),
             (lifecycle, "ResourceWatch", self._watch),
             (resources, "give_memory_back", lambda: None),
             (resources, "NEAR_OCTETS", 1 << 20),
             (store, "Committer", lambda *args: self.writers.make(*args)),
             (space, "threading", SimpleNamespace(Event=lambda: SteppedEvent(self.writers))),
             (passwords, "secrets", SimpleNamespace(token_bytes=names.randbytes)),
-            (connection, "UNREAD_LIMIT_OCTETS", unread_limit_octets),
+            (connection, "UNREAD_LIMIT_OCTETS", limits["unread_octets"]),
+            (surge, "FULL_READ_OCTETS", limits["full_read_octets"]),
+            (surging, "FULL_READ_OCTETS", limits["full_read_octets"]),
             (residency, "WeakSet", OrderedWeakSet),
         ]
         with contextlib.ExitStack() as stack:

@@ -113,7 +113,7 @@ class Shape:
     has_exclusive: bool
     piece_octets: int
     write_high_octets: int
-    unread_limit_octets: int
+    limits: dict[str, int]
     faults: dict[str, int] = field(default_factory=dict)  # by name: how likely, of 1000 moves
     settings: dict[str, Any] = field(default_factory=dict)
     haste: float = 0.97
@@ -171,7 +171,10 @@ def draw(chance: Random) -> Shape:
         has_exclusive=chance.random() < 0.2,
         piece_octets=chance.choice((50, 500, 5_000)),
         write_high_octets=chance.choice((2_000, 20_000, 1 << 20)),
-        unread_limit_octets=chance.choice((3_000, 1 << 24)),
+        limits={
+            "unread_octets": chance.choice((3_000, 1 << 24)),
+            "full_read_octets": chance.choice((300, 3_000, 250_000)),
+        },
         faults=faults,
         settings=settings,
         haste=chance.choice((0.8, 0.95, 0.99)),

@@ -158,7 +158,7 @@ class World:
 
     def run(self) -> None:
         """From the first start to the last stop. AssertionError where a promise is broken."""
-        with self.surroundings.in_force(self.shape.unread_limit_octets):
+        with self.surroundings.in_force(self.shape.limits):
             while not self.is_done:
                 self._live()
                 self.turns.now_us += self.turns.chance.choice((1_000, 100_000, 3_000_000))
