@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from broker.control.client import Client
-from broker.control.failures import Failure, Refused, UsageFailure
+from broker.control.failures import DATA, Failure, Refused, UsageFailure
 from broker.control.output import Output
 
 NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -95,3 +95,9 @@ def failing(status: int, exit_code: int, text: str, ask: Callable[[], Any]) -> A
         if refused.status != status:
             raise
         raise Failure(exit_code, text) from None
+
+
+def need_vhost(session: Session, exit_code: int = DATA, name: str | None = None) -> None:
+    """Raise Failure with ``exit_code`` where the virtual host does not exist: that of ``name``, else that of ``-p``."""
+    name = session.vhost if name is None else name
+    found_or(session, exit_code, f"Virtual host '{name}' does not exist", "vhosts", name)

@@ -114,6 +114,8 @@ class DefinitionsImport:
                 self._control.add_vhost(name, **changes)
             elif changes:
                 self._control.update_vhost(name, **changes)
+            if isinstance(told.get("protected_from_deletion"), bool):
+                self._control.protect_vhost(name, told["protected_from_deletion"])
 
         self._steps.append(step)
 

@@ -81,6 +81,8 @@ def _describe_vhost(vhost: VirtualHost) -> Described:
     told: Described = {"description": metadata.description, "tags": list(metadata.tags)}
     if metadata.default_queue_type:
         told["default_queue_type"] = metadata.default_queue_type
+    if metadata.is_protected:
+        told["protected_from_deletion"] = True
     return {"name": vhost.name, **told, "metadata": told} if any(told.values()) else {"name": vhost.name}
 
 

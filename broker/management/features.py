@@ -68,5 +68,8 @@ ROWS: Final = (
     Row("GET", "/api/shovels", list_nothing, "None", "monitoring"),
     Row("GET", "/api/shovels/{vhost}", list_nothing, "None", "monitoring"),
     Row("GET", "/api/federation-links", list_nothing, "None", "monitoring"),
+    Row("GET", "/api/federation-links/state/down", list_nothing, "None", "monitoring"),
     Row("GET", "/api/federation-links/{vhost}", list_nothing, "None", "monitoring"),
+    Row("GET", "/api/federation-links/{vhost}/state/down", list_nothing, "None", "monitoring"),
+    Row("GET", "/api/connections/{connection}/sessions", list_nothing, "Sessions of AMQP 1.0: none"),
 )

@@ -108,6 +108,7 @@ def is_ready(call: Call) -> Any:
 
 
 _CHECKS: Final = "/api/health/checks"
+_LEADERS: Final = f"{_CHECKS}/quorum-queues-without-elected-leaders"
 
 ROWS: Final = (
     Row("GET", "/health/live", is_ok, "The process answers", None),
@@ -128,6 +129,8 @@ ROWS: Final = (
     Row("GET", f"{_CHECKS}/certificate-expiration/{{within}}/{{unit}}", check_certificates, "No certificate ends soon"),
     Row("GET", f"{_CHECKS}/quorum-queues-without-elected-leaders/all-vhosts", is_ok, "Quorum queues have leaders"),
     Row("GET", f"{_CHECKS}/quorum-queues-without-elected-leaders/vhost/{{vhost}}", is_ok, "Quorum queues have leaders"),
+    Row("GET", f"{_LEADERS}/all-vhosts/pattern/{{pattern}}", is_ok, "Quorum queues have leaders"),
+    Row("GET", f"{_LEADERS}/vhost/{{vhost}}/pattern/{{pattern}}", is_ok, "Quorum queues have leaders"),
     Row("GET", "/api/healthchecks/node", is_ok, "Deprecated"),
     Row("GET", "/api/healthchecks/node/{node}", is_ok, "Deprecated"),
     Row("GET", "/api/aliveness-test/{vhost}", check_vhost, "A virtual host is alive"),

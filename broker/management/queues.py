@@ -119,6 +119,12 @@ def quorum_status(call: Call) -> list[dict[str, Any]]:
     return [{"Node Name": call.node.name, "Raft State": "leader", "Membership": "voter"}]
 
 
+def no_replicas(call: Call) -> list[Any]:
+    return []  # There is no other node for them.
+
+
+_REPLICAS: Final = "/api/queues/quorum/replicas/on/{node}"
+
 ROWS: Final = (
     Row("GET", "/api/queues", list_queues, "All queues"),
     Row("GET", "/api/queues/detailed", list_queues, "All queues"),
@@ -129,5 +135,7 @@ ROWS: Final = (
     Row("DELETE", "/api/queues/{vhost}/{queue}/contents", purge_queue, "Purge a queue"),
     Row("POST", "/api/queues/{vhost}/{queue}/actions", act_on_queue, "Accepted for RabbitMQ's sake", "administrator"),
     Row("GET", "/api/queues/quorum/{vhost}/{queue}/status", quorum_status, "Members of a quorum queue"),
+    Row("POST", _REPLICAS + "/grow", no_replicas, "Nothing to do on one node", "administrator"),
+    Row("DELETE", _REPLICAS + "/shrink", no_replicas, "Nothing to do on one node", "administrator"),
     Row("POST", "/api/rebalance/queues", rebalance, "Nothing to do on one node", "administrator"),
 )

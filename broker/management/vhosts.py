@@ -13,7 +13,7 @@ from broker.management.describe import (
     rate,
     with_rate,
 )
-from broker.management.errors import BadRequest, NotThere
+from broker.management.errors import ApiError, BadRequest, NotThere
 from broker.management.routing import Row
 from broker.server.counters import counts_of
 
@@ -28,6 +28,7 @@ def describe_vhost(call: Call, vhost: VirtualHost) -> dict[str, Any]:
         "description": metadata.description,
         "metadata": {"description": metadata.description, "tags": list(metadata.tags)},
         "name": vhost.name,
+        "protected_from_deletion": metadata.is_protected,
         "tags": list(metadata.tags),
         "tracing": call.broker.firehose.is_on(vhost),
     }
@@ -89,7 +90,7 @@ def put_vhost(call: Call) -> Empty:
         kind = fields["metadata"].get("default_queue_type")
     if kind is not None:
         changes["default_queue_type"] = "" if kind == "undefined" else kind
-    is_traced = truth_in(fields, "tracing")
+    is_traced, is_protected = truth_in(fields, "tracing"), truth_in(fields, "protected_from_deletion")
     answer = NO_CONTENT if name in control.vhosts else CREATED
     if answer is NO_CONTENT:
         vhost = control.update_vhost(name, **changes)
@@ -98,13 +99,28 @@ def put_vhost(call: Call) -> Empty:
         vhost = control.add_vhost(name, creator=creator, **changes)
     if "tracing" in fields:
         (call.broker.firehose.start if is_traced else call.broker.firehose.stop)(vhost)
+    if "protected_from_deletion" in fields:
+        control.protect_vhost(name, is_protected)
     return answer
 
 
 def delete_vhost(call: Call) -> Empty:
     if call["name"] not in call.broker.vhosts:
         raise NotThere
+    if call.broker.vhosts[call["name"]].metadata.is_protected:
+        text = f"Refusing to delete virtual host '{call['name']}' because it is protected from deletion"
+        raise ApiError(412, "precondition_failed", text)
     call.broker.access_control.delete_vhost(call["name"])
+    return NO_CONTENT
+
+
+def protect_vhost(call: Call) -> Empty:
+    call.broker.access_control.protect_vhost(call["vhost"], True)
+    return NO_CONTENT
+
+
+def unprotect_vhost(call: Call) -> Empty:
+    call.broker.access_control.protect_vhost(call["vhost"], False)
     return NO_CONTENT
 
 
@@ -112,10 +128,14 @@ def start_vhost(call: Call) -> Empty:
     return NO_CONTENT
 
 
+_PROTECTION: Final = "/api/vhosts/{vhost}/deletion/protection"
+
 ROWS: Final = (
     Row("GET", "/api/vhosts", list_vhosts, "All virtual hosts"),
     Row("GET", "/api/vhosts/{vhost}", get_vhost, "One virtual host", "administrator"),
     Row("PUT", "/api/vhosts/{name}", put_vhost, "Make or change a virtual host", "administrator"),
     Row("DELETE", "/api/vhosts/{name}", delete_vhost, "Delete a virtual host with all in it", "administrator"),
+    Row("POST", _PROTECTION, protect_vhost, "Protect a virtual host from deletion", "administrator"),
+    Row("DELETE", _PROTECTION, unprotect_vhost, "Let it be deleted again", "administrator"),
     Row("POST", "/api/vhosts/{vhost}/start/{node}", start_vhost, "Start it on a node: it runs", "administrator"),
 )

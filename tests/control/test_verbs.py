@@ -93,6 +93,24 @@ def test_vhosts_permissions_and_limits(ctl: Ctl) -> None:
     ctl("delete_user", "u2")
 
 
+def test_a_vhost_is_protected_and_no_longer(ctl: Ctl) -> None:
+    ctl("add_vhost", "kept")
+    assert ctl("enable_vhost_protection_from_deletion", "kept").code == 0
+    assert ctl("delete_vhost", "kept").code == 69
+    assert "kept\ttrue" in ctl("list_vhosts", "name", "protected_from_deletion").lines
+    assert ctl("disable_vhost_protection_from_deletion", "kept").code == 0
+    assert ctl("enable_vhost_protection_from_deletion", "nowhere").code == 65
+    assert ctl("delete_vhost", "kept").code == 0
+
+
+def test_what_does_not_exist_is_told_as_rabbitmqctl_does(ctl: Ctl) -> None:
+    """RabbitMQ 3.10 lists nothing of a virtual host that is not there, with code 0, or fails with 65."""
+    for verb in ("list_queues", "list_exchanges", "list_bindings", "list_consumers"):
+        assert ctl("-q", verb, "-p", "nowhere").code == 0, verb
+    for verb in ("list_policies", "list_permissions", "list_vhost_limits", "list_parameters"):
+        assert ctl(verb, "-p", "nowhere").code == 65, verb
+
+
 def test_a_vhost_is_traced_and_no_longer(ctl: Ctl) -> None:
     ctl("add_vhost", "traced")
     assert ctl("trace_on", "-p", "traced").lines == [

@@ -539,3 +539,45 @@ def test_metrics_have_a_port_of_their_own(start_broker: Callable[..., RunningBro
     answer = Api(port, "", "")("GET", "/metrics")
     assert answer.status == 200
     assert "rabbitmq_connections 0.0" in answer.body
+
+
+V2 = """
+overview whoami version cluster-name nodes nodes/{node} nodes/{node}/memory nodes/{node}/memory/relative extensions
+definitions definitions/%2F parameters parameters/shovel/%2F global-parameters policies policies/%2F operator-policies
+operator-policies/%2F vhost-limits user-limits user-limits/guest connections connections/{connection}
+connections/username/guest connections/{connection}/channels connections/{connection}/sessions channels
+channels/{channel} consumers consumers/%2F exchanges/%2F queues queues/%2F queues/detailed queues/quorum/%2F/qq/status
+bindings/%2F vhosts vhosts/%2F vhosts/%2F/permissions users users/without-permissions permissions topic-permissions
+feature-flags deprecated-features deprecated-features/used auth/attempts/{node} auth/attempts/{node}/source
+auth/hash_password/x shovels shovels/%2F federation-links federation-links/state/down health/checks/alarms
+health/checks/local-alarms health/checks/virtual-hosts health/checks/node-is-quorum-critical
+health/checks/is-in-service health/checks/ready-to-serve-clients health/checks/below-node-connection-limit
+health/checks/reached-target-cluster-size health/checks/metadata-store/initialized
+health/checks/metadata-store/initialized/with-data health/checks/protocol-listener/amqp
+health/checks/quorum-queues-without-elected-leaders/all-vhosts/pattern/.*
+health/checks/quorum-queues-without-elected-leaders/vhost/%2F/pattern/.*
+"""
+
+
+def test_every_path_that_the_second_rabbitmqadmin_reads_is_there(api: Api, node: Node) -> None:
+    """Its commands, from ``show overview`` to ``health_check``; that it is given JSON, the other tests show."""
+    api.put("queues/%2F/qq", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
+    with pika.BlockingConnection(pika.URLParameters(node.broker.url)) as connection:
+        channel = connection.channel()
+        channel.basic_consume("qq", print)
+        names = {
+            "node": api.get("overview")["node"],
+            "connection": quote(api.get("connections")[0]["name"], safe=""),
+            "channel": quote(api.get("channels")[0]["name"], safe=""),
+        }
+        missing = {path: answer for path in V2.split() if (answer := api("GET", path.format(**names)).status) != 200}
+        assert missing == {}
+        for method, path in (
+            ("POST", "rebalance/queues"),
+            ("POST", f"queues/quorum/replicas/on/{names['node']}/grow"),
+            ("DELETE", f"queues/quorum/replicas/on/{names['node']}/shrink"),
+            ("PUT", "feature-flags/quorum_queue/enable"),
+            ("DELETE", f"auth/attempts/{names['node']}"),
+        ):
+            assert api(method, path, {} if method != "DELETE" else None).status in (200, 204), path
+    assert api.delete("queues/%2F/qq") == 204

@@ -25,6 +25,21 @@ def test_vhost_is_made_changed_shown_and_deleted(api: Api) -> None:
     assert error(api("DELETE", "vhosts/shop%2Fa")) == NOT_FOUND
 
 
+def test_protected_vhost_is_not_deleted(api: Api, place: str, vhost: str) -> None:
+    assert api.post(f"vhosts/{place}/deletion/protection").status == 204
+    assert api.get(f"vhosts/{place}")["protected_from_deletion"] is True
+    text = f"Refusing to delete virtual host '{vhost}' because it is protected from deletion"
+    assert error(api("DELETE", f"vhosts/{place}")) == (412, "precondition_failed", text)
+    assert api.put(f"vhosts/{place}", {"description": "still"}) == 204
+    (exported,) = [each for each in api.get("definitions")["vhosts"] if each["name"] == vhost]
+    assert exported["protected_from_deletion"] is True
+    assert api.delete(f"vhosts/{place}/deletion/protection") == 204
+    assert api.post("definitions", {"vhosts": [exported]}).status == 204
+    assert api("DELETE", f"vhosts/{place}").status == 412
+    assert api.put(f"vhosts/{place}", {"protected_from_deletion": False}) == 204
+    assert api.delete(f"vhosts/{place}") == 204
+
+
 def test_queue_is_declared_once_and_kept_as_it_is(api: Api, place: str, vhost: str) -> None:
     arguments = {"x-max-length": 5}
     assert api.put(f"queues/{place}/q%2F1", {"durable": True, "arguments": arguments}) == 201

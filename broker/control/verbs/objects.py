@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.control.failures import DATA, UNAVAILABLE, USAGE, Failure, Refused
-from broker.control.verb import Session, Verb, failing
+from broker.control.verb import Session, Verb, failing, need_vhost
 from broker.control.verbs.users import json_object
 
 QUEUES: Final = "Queues and connections"
@@ -150,6 +150,7 @@ def list_operator_policies(session: Session) -> None:
 
 
 def _list_policies(session: Session, kind: str) -> None:
+    need_vhost(session)
     columns = ("vhost", "name", "pattern", "apply-to", "definition", "priority")
     rows = [
         [compact(row[column]) if column == "definition" else row.get(column) for column in columns]
@@ -180,6 +181,7 @@ def clear_parameter(session: Session) -> None:
 def list_parameters(session: Session) -> None:
     """List runtime parameters."""
     session.doing(f'Listing runtime parameters for vhost "{session.vhost}" ...')
+    need_vhost(session)
     rows = [
         (each["component"], each["name"], compact(each["value"]))
         for each in session.client.get("parameters")

@@ -4,20 +4,23 @@ import json
 from typing import Any, Final
 
 from broker.control.failures import DATA, NO_USER, UNAVAILABLE, Failure, Refused
-from broker.control.verb import Session, Verb, failing, found_or
+from broker.control.verb import Session, Verb, failing, found_or, need_vhost
 from broker.control.verbs.users import json_object
 
 GROUP: Final = "Virtual hosts and permissions"
-VHOST_COLUMNS: Final = ("name", "tracing", "description", "tags", "default_queue_type", "cluster_state")
+VHOST_COLUMNS: Final = (
+    "name",
+    "tracing",
+    "description",
+    "tags",
+    "default_queue_type",
+    "cluster_state",
+    "protected_from_deletion",
+)
 LIMITS: Final = ("max-connections", "max-queues")
 
-
-def _missing(session: Session) -> str:
-    return f"Virtual host '{session.vhost}' does not exist"
-
-
-def _need_vhost(session: Session, exit_code: int = DATA) -> None:
-    found_or(session, exit_code, _missing(session), "vhosts", session.vhost)
+_METADATA: Final = {"description": "text", "tags": "tag,tag", "default-queue-type": "type"}
+_METADATA_USAGE: Final = "<vhost> [--description <text>] [--tags <tag,tag>] [--default-queue-type <type>]"
 
 
 def _need_user(session: Session, name: str, exit_code: int = NO_USER) -> None:
@@ -28,21 +31,36 @@ def add_vhost(session: Session) -> None:
     """Add a virtual host; one that is there already is left as it is."""
     name = session.arguments[0]
     session.doing(f'Adding vhost "{name}" ...')
-    keys = {"description": "description", "tags": "tags", "default-queue-type": "default_queue_type"}
-    session.client.put(
-        "vhosts", name, body={key: session.options[o] for o, key in keys.items() if o in session.options}
-    )
+    session.client.put("vhosts", name, body=_told(session))
 
 
 def update_vhost_metadata(session: Session) -> None:
     """Change description, tags or default queue type."""
     name = session.arguments[0]
     session.doing(f'Updating metadata of vhost "{name}" ...')
-    found_or(session, DATA, f"Virtual host '{name}' does not exist", "vhosts", name)
-    keys = {"description": "description", "tags": "tags", "default-queue-type": "default_queue_type"}
-    session.client.put(
-        "vhosts", name, body={key: session.options[o] for o, key in keys.items() if o in session.options}
-    )
+    need_vhost(session, name=name)
+    session.client.put("vhosts", name, body=_told(session))
+
+
+def _told(session: Session) -> dict[str, str]:
+    """Return what the options say about a virtual host."""
+    return {option.replace("-", "_"): session.options[option] for option in _METADATA if option in session.options}
+
+
+def protect_vhost(session: Session) -> None:
+    """Let nobody delete a virtual host."""
+    name = session.arguments[0]
+    session.doing(f'Protecting virtual host "{name}" from deletion ...')
+    need_vhost(session, name=name)
+    session.client.post("vhosts", name, "deletion", "protection")
+
+
+def unprotect_vhost(session: Session) -> None:
+    """Let it be deleted again."""
+    name = session.arguments[0]
+    session.doing(f'Lifting the protection of virtual host "{name}" from deletion ...')
+    need_vhost(session, name=name)
+    session.client.delete("vhosts", name, "deletion", "protection")
 
 
 def delete_vhost(session: Session) -> None:
@@ -57,8 +75,7 @@ def list_vhosts(session: Session) -> None:
     """List virtual hosts."""
     columns = chosen(session, VHOST_COLUMNS, ("name",))
     session.doing("Listing vhosts ...")
-    rows = ([vhost.get(column) for column in columns] for vhost in session.client.get("vhosts"))
-    session.output.table(columns, rows)
+    _show(session, columns, session.client.get("vhosts"))
 
 
 def trace_on(session: Session) -> None:
@@ -73,7 +90,7 @@ def trace_off(session: Session) -> None:
 
 def _trace(session: Session, verb: str, is_on: bool) -> None:
     session.doing(f'{verb} tracing for vhost "{session.vhost}" ...')
-    _need_vhost(session)
+    need_vhost(session)
     session.client.put("vhosts", session.vhost, body={"tracing": is_on})
     if bool(session.client.get("vhosts", session.vhost).get("tracing")) != is_on:
         raise Failure(UNAVAILABLE, "this broker does not trace messages")
@@ -85,7 +102,7 @@ def set_permissions(session: Session) -> None:
     user, configure, write, read = session.arguments
     session.doing(f'Setting permissions for user "{user}" in vhost "{session.vhost}" ...')
     _need_user(session, user)
-    _need_vhost(session, UNAVAILABLE)
+    need_vhost(session, UNAVAILABLE)
     body = {"configure": configure, "write": write, "read": read}
     session.client.put("permissions", session.vhost, user, body=body)
 
@@ -95,25 +112,35 @@ def clear_permissions(session: Session) -> None:
     user = session.arguments[0]
     session.doing(f'Clearing permissions for user "{user}" in vhost "{session.vhost}" ...')
     _need_user(session, user)
-    _need_vhost(session, UNAVAILABLE)
+    need_vhost(session, UNAVAILABLE)
     if_there(session, "permissions", session.vhost, user)
 
 
 def list_permissions(session: Session) -> None:
     """List who may do what in a virtual host."""
     session.doing(f'Listing permissions for vhost "{session.vhost}" ...')
-    _need_vhost(session)
-    found = session.client.get("vhosts", session.vhost, "permissions")
-    session.output.table(*_rows(("user", "configure", "write", "read"), found))
+    _list_of_vhost(session, "permissions", ("user", "configure", "write", "read"))
 
 
 def list_user_permissions(session: Session) -> None:
     """List what a user may do where."""
+    session.doing(f'Listing permissions for user "{session.arguments[0]}" ...')
+    _list_of_user(session, "permissions", ("vhost", "configure", "write", "read"))
+
+
+def _list_of_vhost(session: Session, what: str, columns: tuple[str, ...]) -> None:
+    need_vhost(session)
+    _show(session, columns, session.client.get("vhosts", session.vhost, what))
+
+
+def _list_of_user(session: Session, what: str, columns: tuple[str, ...]) -> None:
     user = session.arguments[0]
-    session.doing(f'Listing permissions for user "{user}" ...')
     _need_user(session, user, UNAVAILABLE)
-    found = session.client.get("users", user, "permissions")
-    session.output.table(*_rows(("vhost", "configure", "write", "read"), found))
+    _show(session, columns, session.client.get("users", user, what))
+
+
+def _show(session: Session, columns: tuple[str, ...], found: list[dict[str, Any]]) -> None:
+    session.output.table(columns, ([each.get(column) for column in columns] for each in found))
 
 
 def set_topic_permissions(session: Session) -> None:
@@ -121,7 +148,7 @@ def set_topic_permissions(session: Session) -> None:
     user, exchange, write, read = session.arguments
     session.doing(f'Setting topic permissions on "{exchange}" for user "{user}" in vhost "{session.vhost}" ...')
     _need_user(session, user)
-    _need_vhost(session, UNAVAILABLE)
+    need_vhost(session, UNAVAILABLE)
     body = {"exchange": exchange, "write": write, "read": read}
     session.client.put("topic-permissions", session.vhost, user, body=body)
 
@@ -133,29 +160,20 @@ def clear_topic_permissions(session: Session) -> None:
     on = f' on "{exchange}"' if exchange is not None else ""
     session.doing(f'Clearing topic permissions{on} for user "{user}" in vhost "{session.vhost}" ...')
     _need_user(session, user)
-    _need_vhost(session, UNAVAILABLE)
+    need_vhost(session, UNAVAILABLE)
     if_there(session, "topic-permissions", session.vhost, user, *(() if exchange is None else (exchange,)))
 
 
 def list_topic_permissions(session: Session) -> None:
     """List topic permissions in a virtual host."""
     session.doing(f'Listing topic permissions for vhost "{session.vhost}" ...')
-    _need_vhost(session)
-    found = session.client.get("vhosts", session.vhost, "topic-permissions")
-    session.output.table(*_rows(("user", "exchange", "write", "read"), found))
+    _list_of_vhost(session, "topic-permissions", ("user", "exchange", "write", "read"))
 
 
 def list_user_topic_permissions(session: Session) -> None:
     """List a user's topic permissions."""
-    user = session.arguments[0]
-    session.doing(f'Listing topic permissions for user "{user}" ...')
-    _need_user(session, user, UNAVAILABLE)
-    found = session.client.get("users", user, "topic-permissions")
-    session.output.table(*_rows(("vhost", "exchange", "write", "read"), found))
-
-
-def _rows(columns: tuple[str, ...], found: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[list[Any]]]:
-    return columns, [[each.get(column) for column in columns] for each in found]
+    session.doing(f'Listing topic permissions for user "{session.arguments[0]}" ...')
+    _list_of_user(session, "topic-permissions", ("vhost", "exchange", "write", "read"))
 
 
 def set_vhost_limits(session: Session) -> None:
@@ -163,7 +181,7 @@ def set_vhost_limits(session: Session) -> None:
     text = session.arguments[0]
     session.doing(f'Setting vhost limits to "{text}" for vhost "{session.vhost}" ...')
     limits = json_object(text)
-    _need_vhost(session)
+    need_vhost(session)
     unknown = [limit for limit in limits if limit not in LIMITS]
     if unknown:
         raise Failure(UNAVAILABLE, f"Unrecognised terms {unknown} in limits")
@@ -174,7 +192,7 @@ def set_vhost_limits(session: Session) -> None:
 def clear_vhost_limits(session: Session) -> None:
     """Clear all limits of a virtual host."""
     session.doing(f'Clearing vhost "{session.vhost}" limits ...')
-    _need_vhost(session)
+    need_vhost(session)
     for limit in LIMITS:
         if_there(session, "vhost-limits", session.vhost, limit)
 
@@ -188,7 +206,7 @@ def list_vhost_limits(session: Session) -> None:
         session.output.table(("vhost", "limits"), rows)
         return
     session.doing(f'Listing limits for vhost "{session.vhost}" ...')
-    _need_vhost(session)
+    need_vhost(session)
     found = session.client.get("vhost-limits", session.vhost)
     limits = found[0]["value"] if found else {}
     session.output.value(limits, json.dumps(limits, separators=(",", ":")) if limits else "")
@@ -212,9 +230,6 @@ def chosen(session: Session, known: tuple[str, ...], default: tuple[str, ...]) -
     return wanted or default
 
 
-_METADATA: Final = {"description": "text", "tags": "tag,tag", "default-queue-type": "type"}
-_METADATA_USAGE: Final = "<vhost> [--description <text>] [--tags <tag,tag>] [--default-queue-type <type>]"
-
 VERBS: Final = (
     Verb("add_vhost", _METADATA_USAGE, "Adds a virtual host", add_vhost, 1, 1, _METADATA, GROUP),
     Verb(
@@ -228,6 +243,24 @@ VERBS: Final = (
         GROUP,
     ),
     Verb("delete_vhost", "<vhost>", "Deletes a virtual host with all that is in it", delete_vhost, 1, 1, group=GROUP),
+    Verb(
+        "enable_vhost_protection_from_deletion",
+        "<vhost>",
+        "Lets nobody delete a virtual host",
+        protect_vhost,
+        1,
+        1,
+        group=GROUP,
+    ),
+    Verb(
+        "disable_vhost_protection_from_deletion",
+        "<vhost>",
+        "Lets it be deleted again",
+        unprotect_vhost,
+        1,
+        1,
+        group=GROUP,
+    ),
     Verb("list_vhosts", "[<column> ...]", "Lists virtual hosts", list_vhosts, 0, None, group=GROUP),
     Verb("trace_on", "", "Starts to trace messages", trace_on, group=GROUP),
     Verb("trace_off", "", "Stops it", trace_off, group=GROUP),

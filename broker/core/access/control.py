@@ -6,7 +6,7 @@ Live connections are reached by way of ``AccessEvents`` only. RabbitMQ: Access C
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from broker.core.access.access import Access
@@ -114,13 +114,20 @@ class AccessControl:
         """Change what is given of a virtual host's metadata. Raises NoSuchVirtualHost, Unacceptable."""
         vhost = self.vhost(name)
         old = vhost.metadata
-        vhost.metadata = check_metadata(
+        changed = check_metadata(
             old.description if description is None else description,
             old.tags if tags is None else tags,
             old.default_queue_type if default_queue_type is None else default_queue_type,
         )
+        vhost.metadata = replace(changed, is_protected=old.is_protected)
         self._define(("vhost", name), vhost.metadata.to_json())
         return vhost
+
+    def protect_vhost(self, name: str, is_protected: bool) -> None:
+        """Protect a virtual host from deletion, or no longer. Raises NoSuchVirtualHost."""
+        vhost = self.vhost(name)
+        vhost.metadata = replace(vhost.metadata, is_protected=is_protected)
+        self._define(("vhost", name), vhost.metadata.to_json())
 
     def delete_vhost(self, name: str) -> None:
         """Delete a virtual host with its connections, queues, messages, exchanges, policies and permissions.

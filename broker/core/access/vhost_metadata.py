@@ -14,11 +14,15 @@ QUEUE_TYPE_NAMES: Final = ("classic", "quorum", "stream")
 
 @dataclass(frozen=True, slots=True)
 class VirtualHostMetadata:
-    """A description, tags, and the x-queue-type of queues that are declared without one."""
+    """A description, tags, and the x-queue-type of queues that are declared without one.
+
+    ``is_protected`` is for surfaces that delete virtual hosts: they refuse to delete this one.
+    """
 
     description: str = ""
     tags: tuple[str, ...] = ()
     default_queue_type: str | None = None
+    is_protected: bool = False
 
     def to_json(self) -> JsonValue:
         """Return it as the journal keeps it."""
@@ -26,6 +30,7 @@ class VirtualHostMetadata:
             "description": self.description,
             "tags": list(self.tags),
             "default_queue_type": self.default_queue_type,
+            **({"protected_from_deletion": True} if self.is_protected else {}),
         }
 
     def with_default_type(
@@ -45,7 +50,8 @@ class VirtualHostMetadata:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "VirtualHostMetadata":
         """Return what ``to_json`` gave."""
-        return cls(fields["description"], tuple(fields["tags"]), fields["default_queue_type"])
+        is_protected = fields.get("protected_from_deletion") is True
+        return cls(fields["description"], tuple(fields["tags"]), fields["default_queue_type"], is_protected)
 
 
 NO_METADATA = VirtualHostMetadata()
