@@ -99,7 +99,13 @@ async def test_a_full_disk_blocks_publishers_serves_consumers_and_goes_on_by_its
     with RunningBroker(small_disk / "data", "--disk-free-limit", "0") as broker:
         connection = await open_connection(broker.url)
         blocked, unblocked = asyncio.Event(), asyncio.Event()
-        connection.add_on_connection_blocked_callback(lambda *_: blocked.set())
+        reasons: set[str] = set()
+
+        def on_blocked(_: Any, method: Any) -> None:
+            reasons.add(method.method.reason)
+            blocked.set()
+
+        connection.add_on_connection_blocked_callback(on_blocked)
         connection.add_on_connection_unblocked_callback(lambda *_: unblocked.set())
         channel = await open_channel(connection)
         await ask(channel.queue_declare, "q", durable=True)
@@ -119,6 +125,7 @@ async def test_a_full_disk_blocks_publishers_serves_consumers_and_goes_on_by_its
             await drain(other)
             await close_connection(other)
         assert publisher.published > 15_000, "the disk was filled once at most"
+        assert reasons == {"low on disk"}
         publisher.publish(50)
         await until(lambda: len(publisher.confirmed) == publisher.published)
         assert broker.events("the disk is full: nothing is confirmed until there is room")
