@@ -274,3 +274,17 @@ def test_refusals_name_the_right_as_later_versions_do(tmp_path: Path) -> None:
             "ACCESS_REFUSED - configure access to queue 'q' in vhost '/' refused for user 'ann'"
         )
         connection.close()
+
+
+def test_queues_of_a_vhost_are_limited(node: RunningNode) -> None:
+    node.control(lambda access: access.set_vhost_limits("/", {"max-queues": 1}))
+    connection = node.connect()
+    connection.channel().queue_declare("a")
+    connection.channel().queue_declare("a")
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker) as closed:
+        connection.channel().queue_declare("b")
+    text = "PRECONDITION_FAILED - cannot declare queue 'b': queue limit in vhost '/' (1) is reached"
+    assert (closed.value.reply_code, closed.value.reply_text) == (406, text)
+    connection.channel().queue_delete("a")
+    connection.channel().queue_declare("b")
+    connection.close()
