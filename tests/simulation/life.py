@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from unittest.mock import patch
 
 import structlog
@@ -34,7 +34,7 @@ DIRECTORY = Path("/data/leveret")
 def numbered(kind: Any) -> type[Connection]:
     """Return a class of connections that stand in sets where their number says, not where they lie in memory."""
 
-    class Numbered(kind):  # type: ignore[misc, valid-type]
+    class Numbered(kind):  # type: ignore[misc]
         number = 0
 
         def __hash__(self) -> int:
@@ -79,9 +79,10 @@ class SimulatedLife(Life):
     def new_connection(self, node: Broker) -> asyncio.Protocol:
         made = super().new_connection(node)
         if isinstance(made, Connection):
-            made.__class__ = numbered(type(made))
+            one: Any = made
+            one.__class__ = numbered(one.__class__)
             self._made_count += 1
-            cast(Any, made).number = self._made_count
+            one.number = self._made_count
         return made
 
     @property

@@ -227,6 +227,7 @@ class Reader(Client):
         name = name_of(body)
         world = self.world
         if self.link is not None and not self.link.protocol.is_open:
+            world.ledger.accounts[self.queue].is_lossy |= no_ack
             return None  # on its way since before the broker gave the client up: somebody else may have it by now
         world.turns.note(f"{self.name} gets {name} tag {tag} {'again' if redelivered else ''}")
         if self.queue == DEAD:
@@ -392,6 +393,7 @@ class Getter(Reader):
         elif self.purges and chance.random() < 0.05:
             account = self.world.ledger.accounts[self.queue]
             account.purge_sent()
+            self.world.turns.note(f"{self.name} purges")
             self.ask(self._purged, commands.Queue.Purge, queue=self.queue)
         else:
             no_ack = chance.random() < 0.2
@@ -410,6 +412,7 @@ class Getter(Reader):
         assert isinstance(method, commands.Basic.GetOk)
         no_ack = self.asked.popleft()
         if self.is_closing:
+            self.world.ledger.accounts[self.queue].is_lossy |= no_ack
             return
         self.newest.clear()  # others may have given something back meanwhile
         self.took(method.delivery_tag or 0, bool(method.redelivered), header, body, no_ack)
