@@ -95,7 +95,9 @@ def put_vhost(call: Call) -> Empty:
     if answer is NO_CONTENT:
         vhost = control.update_vhost(name, **changes)
     else:
-        creator = None if call.principal.is_operator else call.principal.name
+        # Whoever came by a token has its scopes; a user that happens to have the same name gets nothing by it.
+        is_user = not call.principal.is_operator and call.principal.grant is None
+        creator = call.principal.name if is_user else None
         vhost = control.add_vhost(name, creator=creator, **changes)
     if "tracing" in fields:
         (call.broker.firehose.start if is_traced else call.broker.firehose.stop)(vhost)

@@ -89,16 +89,20 @@ class Admission:
                     why = f"user '{user}' can only connect from the broker's own machine (loopback_users)"
             elif self.tokens is not None and password.count(b".") >= TOKEN_DOTS:
                 grant = self.tokens.check(password)
-                if not isinstance(grant, str):
+                if isinstance(grant, str):
+                    why = f"the token is refused: {grant}"
+                elif not self._may_come(grant.user, is_local):
+                    why = f"user '{grant.user}' can only connect from the broker's own machine (loopback_users)"
+                else:
                     self._count(True, source, grant.user, protocol)
                     return Visitor(grant.user, grant)
-                why = f"the token is refused: {grant}"
         self._count(False, source, user, protocol)
         raise Refused(why)
 
     def log_in_by_certificate(self, user: str, *, is_local: bool, source: str, protocol: str) -> Visitor:
         """Return ``user``, whom a checked client certificate names, and count it. Raises Refused."""
-        is_right = user in self._control.users and self._may_come(user, is_local)
+        is_known = "internal" in self.backends and user in self._control.users
+        is_right = is_known and self._may_come(user, is_local)
         self._count(is_right, source, user, protocol)
         if not is_right:
             raise Refused("there is no such user, or not from there (loopback_users)")

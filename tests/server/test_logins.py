@@ -1,9 +1,12 @@
 """The door as time goes by: refusals that are late, tokens that are good for long, keys that are waited for."""
 
 import contextlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pamqp import commands
 
 from broker.core.access.control import AccessControl, AccessEvents
@@ -68,6 +71,26 @@ def test_logins_by_source_are_kept_for_the_latest_only() -> None:
     assert ("192.0.2.1", "user49", "http") not in admission.sources
     assert admission.sources["192.0.2.1", "user50", "http"].failed == 1
     assert admission.logins.failed == SOURCES_MAX + 50
+
+
+def test_what_tokens_need_is_not_loaded_without_them() -> None:
+    looked_at = "import sys, broker.server.lifecycle; print({'jwt', 'cryptography'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", looked_at], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_users_of_the_own_machine_are_so_by_token_and_certificate_too(tmp_path: Path) -> None:
+    with running_node(tmp_path / "data", **oauth2(tmp_path)) as node:
+        text = token(seconds=0, exp=ISSUED_S + 60, user="guest").encode()
+        admission = node.broker.admission
+        assert admission.log_in("", text, is_local=True, source="::1", protocol="http").name == "guest"
+        with pytest.raises(Refused, match="loopback_users"):
+            admission.log_in("", text, is_local=False, source="192.0.2.1", protocol="http")
+        with pytest.raises(Refused):
+            # The node's own users are asked only where auth_backends says so.
+            admission.log_in_by_certificate("guest", is_local=True, source="::1", protocol="amqp091")
+        with pytest.raises(Refused):
+            admission.log_in("guest", b"guest", is_local=True, source="::1", protocol="amqp091")
 
 
 _NOBODY = AccessEvents(lambda user: None, lambda vhost: None)
