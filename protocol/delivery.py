@@ -18,6 +18,7 @@ _GET_OK: Final = b"\x00\x3c\x00\x47"
 _ACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x50"
 _NACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x78"
 _CACHED_SHAPES: Final = 256
+_CACHED_HEADS: Final = 4
 
 _low_tag_octets: list[bytes] = []
 
@@ -175,6 +176,8 @@ class DeliveryWriter:
         octets = len(shape.address)
         heads = self._heads.get(octets)
         if heads is None:
+            if len(self._heads) >= _CACHED_HEADS:
+                self._heads.clear()
             heads = self._heads[octets] = _Heads(self._channel, self._tag, 14 + len(self._tag) + octets)
         return heads
 

@@ -45,7 +45,7 @@ _MIDDLE_OCTETS: Final = b"".join(bytes((n,)) * 256 for n in range(256)) + bytes(
 CACHED_PUBLISHES: Final = 1024
 PREFIX_OCTETS_MAX: Final = 4096
 """A longer one is not remembered: to walk it costs little beside what follows it, and 1024 of them would be many."""
-CACHED_CUTTERS: Final = 64
+CACHED_CUTTERS: Final = 16
 
 
 class PublishRun:

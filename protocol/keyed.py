@@ -22,7 +22,7 @@ _HEADER_END_AND_BODY_HEAD: Final = Struct(">BBHI")
 _SHORTEST_RUN: Final = 2
 _LONGEST_RUN: Final = 65536
 _FIRST_RUN: Final = 256
-_METHODS_MAX: Final = 1024
+_METHODS_MAX: Final = 256
 _SAME_KEYS: Final = 4
 """So many messages in a row with the same key are better cut by that."""
 

@@ -19,16 +19,16 @@ def test_firehose_leaves_nothing_in_the_way_when_it_is_off(tmp_path: Path) -> No
 
         assert type(consumer.writer) is DeliveryWriter
         client.publish(b"x")
-        assert len(channel._routes) == 1
+        assert len(channel.routes) == 1
         node.broker.firehose.start(vhost)
         assert type(consumer.writer) is CopyingWriter
-        kept = dict(channel._routes)
+        kept = dict(channel.routes)
         client.publish(b"x")
-        assert channel._routes == kept
+        assert channel.routes == kept
         node.broker.firehose.stop(vhost)
         assert type(consumer.writer) is DeliveryWriter
         client.publish(b"x")
-        assert channel._routes[next(iter(kept))].route.topology_version == vhost.topology_version
+        assert channel.routes[next(iter(kept))].route.topology_version == vhost.topology_version
         assert client.received()
         assert client.bodies == [b"x"] * 3
 
