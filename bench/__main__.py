@@ -180,6 +180,7 @@ def _measure(arguments: argparse.Namespace, names: list[str]) -> Comparison:
         known_as = arguments.peers or [""] * len(arguments.start_command)
         for command, name in zip(arguments.start_command, known_as, strict=True):
             _report(f"{START_NAME}: {command}")
+            measure_start(command, name)  # What it reads is in memory, and its bytecode compiled, from here on.
             comparison.starts.append([measure_start(command, name) for _ in range(round_count)])
     return comparison
 

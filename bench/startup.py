@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench import processes, wire
 
@@ -69,7 +70,7 @@ class LocalBroker:
         """Return when it has answered. Raises StartFailed, and OSError where there is no such program."""
         started_s = time.monotonic()
         self._process = subprocess.Popen(
-            self._words, stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True
+            self._words, stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True, env=_environment()
         )
         try:
             answered_at_s = _wait_answer(self._process, self.port, limit_s)
@@ -140,6 +141,17 @@ def measure_start(command: str, name: str = "") -> StartUp:
             answered_s=broker.answered_s,
             idle_octets=processes.resident_octets(tree),
         )
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of what is started: as installed, where bytecode is compiled once and not at each start.
+
+    Where this process was told to write none, it goes to a directory beside.
+    """
+    environment = dict(os.environ)
+    if environment.pop("PYTHONDONTWRITEBYTECODE", ""):
+        environment["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / "bench-bytecode")
+    return environment
 
 
 def _free_ports(count: int) -> list[int]:
