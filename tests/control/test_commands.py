@@ -103,8 +103,9 @@ def test_a_data_directory_with_a_long_path_has_a_socket_too(
     assert run("ctl", "-q", "ping", "--data-dir", str(broker.data_dir)).code == 0
 
 
-def test_stop_ends_the_broker_in_order(run: Ctl, own_broker: RunningBroker) -> None:
-    assert run("ctl", "stop", "--data-dir", str(own_broker.data_dir)).code == 0
+@pytest.mark.parametrize("verb", ["stop", "shutdown"])
+def test_stop_ends_the_broker_in_order(run: Ctl, own_broker: RunningBroker, verb: str) -> None:
+    assert run("ctl", verb, "--data-dir", str(own_broker.data_dir)).code == 0
     assert own_broker.wait() == 0
 
 

@@ -302,6 +302,26 @@ def enable_feature_flag(session: Session) -> None:
         raise Failure(USAGE, f"This feature flag is not supported by node {session.node}")
 
 
+def list_deprecated_features(session: Session) -> None:
+    """List what later versions of RabbitMQ refuse, and whether this one does."""
+    session.doing("Listing deprecated features ...")
+    columns = ("name", "deprecation_phase")
+    rows = ([each.get(column) for column in columns] for each in session.client.get("deprecated-features"))
+    session.output.table(columns, rows)
+
+
+def shovel_status(session: Session) -> None:
+    """List shovels: there are none."""
+    session.doing(f"Shovel status on node {session.node}")
+    session.output.table(("name", "vhost", "type", "state"), [])
+
+
+def federation_status(session: Session) -> None:
+    """List federation links: there are none."""
+    session.doing(f"Listing federation links on node {session.node}...")
+    session.output.table(("upstream", "vhost", "status"), [])
+
+
 # Life
 
 
@@ -453,6 +473,9 @@ VERBS: Final = (
     Verb("set_log_level", "<level>", "Logs more or less", set_log_level, 1, 2, group=GROUP),
     Verb("list_feature_flags", "[<column> ...]", "Lists feature flags", list_feature_flags, 0, None, group=GROUP),
     Verb("enable_feature_flag", "<name>|all", "Accepts a feature flag", enable_feature_flag, 1, 1, group=GROUP),
+    Verb("list_deprecated_features", "", "Lists what later versions refuse", list_deprecated_features, group=GROUP),
+    Verb("shovel_status", "", "Has no shovels to list", shovel_status, group=GROUP),
+    Verb("federation_status", "", "Has no links to list", federation_status, group=GROUP),
     Verb("stop", "[<pidfile>]", "Stops the broker", stop, 0, 1, group=GROUP),
     Verb("shutdown", "", "Stops the broker", stop, options={"wait": "", "no-wait": ""}, group=GROUP),
     Verb("stop_app", "", "Lets nobody in", stop_app, group=GROUP),

@@ -165,6 +165,15 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
+def hash_one(session: Session) -> None:
+    """Tell a password as definitions hold it."""
+    password = _password(session, 0)
+    if not password:
+        raise Failure(DATA, "the password must not be empty")
+    session.doing("Will hash password ...")
+    session.output.line(session.client.get("auth", "hash_password", password)["ok"])
+
+
 VERBS: Final = (
     Verb(
         "add_user",
@@ -180,6 +189,7 @@ VERBS: Final = (
     Verb("change_password", "<username> [<password>]", "Changes a user's password", change_password, 1, 2, group=GROUP),
     Verb("clear_password", "<username>", "Lets nobody log in by a password", clear_password, 1, 1, group=GROUP),
     Verb("authenticate_user", "<username> [<password>]", "Tries a password", authenticate_user, 1, 2, group=GROUP),
+    Verb("hash_password", "[<password>]", "Tells a password as definitions hold it", hash_one, 0, 1, group=GROUP),
     Verb("set_user_tags", "<username> [<tag> ...]", "Replaces a user's tags", set_user_tags, 1, None, group=GROUP),
     Verb("list_users", "", "Lists users and their tags", list_users, group=GROUP),
     Verb("set_user_limits", "<username> <json>", "Sets limits of a user", set_user_limits, 2, 2, group=GROUP),
