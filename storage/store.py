@@ -320,6 +320,11 @@ class Store:
             self._is_lazy = True
             self._committer.call_after(LAZY_S, self._lazy_due)
 
+    def trim(self) -> None:
+        """Give back dead segments when all that was recovered is taken; later on every batch does so."""
+        if self._space.has_reserve:
+            self._trimmer.step(self.durable_ticket, self._written_segment)
+
     def look_for_room(self) -> None:
         """Give back what can be given back, and see whether a disk that was full has room again.
 

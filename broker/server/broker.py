@@ -170,6 +170,7 @@ class Broker:
         for queue_id in unknown:
             # Its definition went to disk as deleted, and the crash came before the same was in the log.
             self.store.delete_queue(queue_id)
+        self.store.trim()
 
     def make_default_if_empty(self) -> None:
         """Make the first user and virtual host, if there is nobody and nothing."""
