@@ -320,7 +320,8 @@ class FrameReader:
     def _changing_run(self, known: _KnownPublish, data: bytes, at: int, end: int) -> tuple[PublishRun | None, int]:
         """Cut messages that share the method frame alone, each of one body frame or none."""
         frame, channel = known.frame, known.publish.channel
-        frame_octets, largest = len(frame), self.frame_max - 8
+        frame_octets, longest = len(frame), self.frame_max - 8
+        largest = min(longest, self.max_message_octets)
         pieces: list[bytes] = []
         run_facts: ContentFacts | None = None
         unpack_header, unpack_edge = HEADER_START.unpack_from, _HEADER_END_AND_BODY_HEAD.unpack_from
@@ -328,7 +329,13 @@ class FrameReader:
             while True:
                 header_at = at + frame_octets
                 kind, on, size, class_id, weight, body_octets, flags = unpack_header(data, header_at)
-                if kind != FRAME_HEADER or on != channel or class_id != 60 or weight or not 14 <= size <= largest:
+                if (
+                    kind != FRAME_HEADER
+                    or on != channel
+                    or class_id != 60
+                    or weight
+                    or not 14 <= size <= longest
+                ):
                     break
                 stop = body_at = header_at + size + 8
                 if body_octets:
