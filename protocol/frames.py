@@ -329,13 +329,7 @@ class FrameReader:
             while True:
                 header_at = at + frame_octets
                 kind, on, size, class_id, weight, body_octets, flags = unpack_header(data, header_at)
-                if (
-                    kind != FRAME_HEADER
-                    or on != channel
-                    or class_id != 60
-                    or weight
-                    or not 14 <= size <= longest
-                ):
+                if kind != FRAME_HEADER or on != channel or class_id != 60 or weight or not 14 <= size <= longest:
                     break
                 stop = body_at = header_at + size + 8
                 if body_octets:
