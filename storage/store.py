@@ -347,7 +347,7 @@ class Store:
         With a full disk, what was never promised may be lost.
         """
         self._space.give_up()
-        self._reader.stop()
+        self._trimmer.stop()
         self._pager.stop()
         if self._promises or self._is_filled():
             self._hand_over()

@@ -37,6 +37,7 @@ class Trimmer:
         "_durable_ticket",
         "_flush",
         "_index",
+        "_is_over",
         "_reader",
         "_salt",
         "_segment_octets",
@@ -69,9 +70,15 @@ class Trimmer:
         self._durable_ticket = 0
         self._written_segment = 0
         self._batch_at = HEADER_OCTETS  # a batch of the oldest segment, with nothing live before it
+        self._is_over = False
         self.is_busy = False
         self.is_short = False  # the disk is full: a copy takes room before it gives any
         self.damage: list[str] = []  # found while reading; trimming stops there, so that nothing is lost by it
+
+    def stop(self) -> None:
+        """Wait for what the thread is about; nothing follows it, for somebody else may have the directory next."""
+        self._is_over = True
+        self._reader.stop()
 
     def step(self, durable_ticket: int, written_segment: int) -> None:
         """Drop, or read the next part of, the oldest segment, if it is time to.
@@ -79,7 +86,7 @@ class Trimmer:
         ``written_segment``: the segment of the newest batch on disk; older ones are complete.
         """
         self._durable_ticket, self._written_segment = durable_ticket, written_segment
-        if self.is_busy or self._reader.failure is not None:
+        if self.is_busy or self._is_over or self._reader.failure is not None:
             return
         oldest = next(iter(self._index.segments.values()))
         if oldest.number >= written_segment:
