@@ -11,7 +11,7 @@ from tests.brokers import RunningBroker
 from tests.management.client import Api
 from tests.management.conftest import Node
 
-COUNT = 6000
+COUNT = 4000
 BODY = b"." * 1500
 
 

@@ -4,6 +4,8 @@ import http.client
 import socket
 from collections.abc import Callable
 
+import pika
+
 from tests.brokers import RunningBroker
 from tests.management.conftest import Node
 
@@ -61,3 +63,36 @@ def test_broker_stops_while_http_clients_wait(start_broker: Callable[..., Runnin
     assert broker.stop() == 0
     idle.close()
     waiting.close()
+
+
+def test_slow_and_hostile_clients_keep_nobody_waiting(start_broker: Callable[..., RunningBroker]) -> None:
+    """Half a head, half a body, an answer that nobody reads, and more clients than are admitted, all at once."""
+    broker = start_broker("--management-port", "any", "--metrics-port", "none")
+    node = Node(broker)
+    login = b"authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n"
+    for number in range(60):
+        assert node.api.put(f"queues/%2F/long-name-of-a-queue-{number:0200d}") == 201
+    beginnings = (
+        b"GET /api/over",
+        b"PUT /api/queues/%2F/q HTTP/1.1\r\nhost: x\r\n" + login + b'content-length: 100\r\n\r\n{"dur',
+        (b"GET /api/queues HTTP/1.1\r\nhost: x\r\n" + login + b"\r\n") * 20,
+    )
+    hostile: list[socket.socket] = []
+    try:
+        for number in range(300):
+            client = socket.create_connection(("127.0.0.1", node.http_port), WAIT_S)
+            client.sendall(beginnings[0 if number % 15 else number // 15 % 3])
+            hostile.append(client)
+        with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+            channel = connection.channel()
+            channel.queue_declare("work")
+            channel.confirm_delivery()
+            for body in (b"1", b"2", b"3"):
+                channel.basic_publish("", "work", body)
+                assert channel.basic_get("work", auto_ack=True)[2] == body
+        assert node.api.get("queues/%2F/work")["messages"] == 0
+    finally:
+        for client in hostile:
+            client.close()
+    assert node.api.get("health/checks/alarms") == {"status": "ok"}
+    assert broker.stop() == 0
