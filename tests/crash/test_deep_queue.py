@@ -76,6 +76,22 @@ def test_transient_messages_are_paged_beside_persistent_ones(own_broker: Running
     wait_unpaged(own_broker)
 
 
+def test_consumer_without_prefetch_that_acks_nothing_gives_all_back(own_broker: RunningBroker) -> None:
+    fill(own_broker, "held", [PERSISTENT, TRANSIENT], COUNT)
+    connection = connected(own_broker)
+    for held, (method, _, _) in enumerate(connection.channel().consume("held", inactivity_timeout=20), start=1):
+        assert method is not None, f"no more came after {held - 1}"
+        if held == COUNT:
+            break
+    other = connected(own_broker)
+    assert ready_count(other.channel(), "held") == 0
+    assert page_files(own_broker), "the transient ones are in memory"
+    other.close()
+    connection.close()
+    assert take(own_broker, "held", COUNT) == list(range(COUNT))
+    wait_unpaged(own_broker)
+
+
 def test_purged_deep_queue_stays_empty(own_broker: RunningBroker) -> None:
     fill(own_broker, "purged", [PERSISTENT, TRANSIENT], COUNT)
     connection = connected(own_broker)
