@@ -5,6 +5,7 @@ then, in every kind of queue, and after a restart.
 """
 
 import logging
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from protocol.keyed import KeyedCutter
 from protocol.tables import FieldTable
 from storage.store import Store
 from tests.protocol.octets import content_frames, publish_frame, short
-from tests.server.wired import DEADLINE_S, Client, Node, running_node
+from tests.server.wired import Client, Node, running_node
 from tests.storage.simulated_disk import SimulatedDisk
 from tests.torture import count
 
@@ -220,8 +221,7 @@ class Side:
             queue = self.node.broker.vhosts["/"].queues[name]
             while queue.message_count and name != "stream":
                 # What was read back from the disk comes by and by.
-                self.reports.get(timeout=DEADLINE_S)()
-                self.node.broker.finish_read()
+                self.node.take_report()
             self.node.settle()
             found[name] = bytes(consumer.wire.written)
         self.store.close()
@@ -291,3 +291,22 @@ def test_keys_that_lead_nowhere_are_remembered(tmp_path: Path) -> None:
         assert [each.routing_key for each in node.broker.counters.unroutable] == keys[-1000:]
         node.broker.counters.gather(node.broker)
         assert node.broker.counters.node.drop_unroutable == 2000
+
+
+@pytest.mark.parametrize("header", [b"\x00\x00", b"\x10\x00\x02"])
+def test_messages_of_many_keys_leave_memory_and_come_back(tmp_path: Path, header: bytes) -> None:
+    with running_node(tmp_path, resident_octets=1 << 20) as node:
+        publisher, consumer = node.connect(), node.connect()
+        publisher.send(commands.Queue.Declare, queue="q", durable=True)
+        publisher.send(commands.Queue.Bind, queue="q", exchange="amq.topic", routing_key="#")
+        keys = [f"key.{number}" for number in range(16_000)]
+        for at in range(0, len(keys), 1000):
+            publisher.feed(b"".join(publish("amq.topic", key, header, b"x" * 200, 0) for key in keys[at : at + 1000]))
+            node.settle()
+        queue = node.broker.vhosts["/"].queues["q"]
+        assert queue.backlog.resident_octets < 3 << 20
+        consumer.send(commands.Basic.Consume, queue="q", consumer_tag="c", no_ack=True)
+        while queue.message_count:
+            node.take_report()
+        assert re.findall(rb"amq\.topic.(key\.\d+)\xce", bytes(consumer.wire.written)) == [key.encode() for key in keys]
+        assert consumer.wire.written.count(b"x" * 200 + b"\xce") == len(keys)

@@ -182,12 +182,16 @@ class Node:
         self.store.promise(done.append)
         self.store.flush()
         while not done:
-            try:
-                self._reports.get(timeout=DEADLINE_S)()
-            except Empty:
-                raise AssertionError(f"the disk did not report within {DEADLINE_S} s") from None
-            self.broker.finish_read()
+            self.take_report()
         self.turns.run()
+
+    def take_report(self) -> None:
+        """Wait until the disk has something to say, and let the broker hear it."""
+        try:
+            self._reports.get(timeout=DEADLINE_S)()
+        except Empty:
+            raise AssertionError(f"the disk did not report within {DEADLINE_S} s") from None
+        self.broker.finish_read()
 
 
 @contextmanager
