@@ -92,10 +92,7 @@ BODIES: Final[Mapping[tuple[str, str], Mapping[str, Any]]] = {
     ("POST", "/api/definitions"): {"vhosts": [], "users": [], "queues": [], "permissions": []},
     ("POST", "/api/definitions/{vhost}"): {"queues": [], "exchanges": [], "bindings": [], "policies": []},
 }
-"""A body that is right, for each path that takes one."""
-
-TAKES_ANYTHING: Final = ("/api/all-configuration", "/api/rebalance/queues", "/enable", "/start/")
-"""Paths whose bodies are those of another path, or of no account."""
+"""A body that is right, for each path that looks at one."""
 
 
 class Bad(NamedTuple):
@@ -156,7 +153,8 @@ def state(api: Api) -> str:
 def path_of(row: Row, **instead: str) -> str:
     """Return a row's path with the names of what is there, or others, which are as they are to be sent."""
     names = {name: quote(value, safe="") for name, value in THERE.items()} | instead
-    return "/".join(names[each[1:-1]] if each.startswith("{") else each for each in row.path.split("/"))
+    # A parameter that is in none of the two is taken for a name that nothing has.
+    return "/".join(names.get(each[1:-1], "none") if each.startswith("{") else each for each in row.path.split("/"))
 
 
 def parameters_of(row: Row) -> list[str]:
