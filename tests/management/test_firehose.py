@@ -144,3 +144,28 @@ def test_vhost_says_whether_it_is_traced(api: Api, place: str) -> None:
     for is_on in (True, True, False):
         assert api.put(f"vhosts/{place}", {"tracing": is_on}) == 204
         assert api.get(f"vhosts/{place}")["tracing"] is is_on
+
+
+def test_deliveries_to_consumers_in_turn_are_each_copied(api: Api, place: str, channel: Any) -> None:
+    consumed: list[tuple[str, bytes]] = []
+
+    def consume(_channel: Any, method: Any, _properties: Any, body: bytes) -> None:
+        consumed.append((method.consumer_tag, body))
+
+    for number in range(6):
+        channel.basic_publish("", "work", b"%d" % number)
+    while channel.queue_declare("work", passive=True).method.message_count < 6:
+        pass
+    api.put(f"vhosts/{place}", {"tracing": True})
+    for tag in ("a", "b"):
+        channel.basic_consume("work", consume, auto_ack=True, consumer_tag=tag)
+    for number in range(6, 12):
+        channel.basic_publish("", "work", b"%d" % number)
+    while len(consumed) < 12:
+        channel.connection.process_data_events(time_limit=1)
+    for tag in ("a", "b"):
+        channel.basic_cancel(tag)
+    keys = [(key, body) for key, body, _ in traces(channel, 18)]
+    delivered = {body for key, body in keys if key == "deliver.work"}
+    assert delivered == {b"%d" % number for number in range(12)}
+    assert {body for key, body in keys if key == "publish."} == {b"%d" % number for number in range(6, 12)}
