@@ -15,7 +15,7 @@ from broker.core.names import queue_text
 from broker.core.queues.backlog import Backlog
 from broker.core.queues.came_back import ReturnShelf
 from broker.core.queues.classic import ClassicQueue
-from broker.core.queues.parked import ParkedStretch
+from broker.core.queues.parked import ParkedStretch, neighbours
 from broker.core.queues.returned import ReturnedStretch
 from broker.core.queues.rules import QueueRules
 from protocol.errors import NotImplementedFault, ResourceLocked
@@ -35,10 +35,11 @@ class QuorumBacklog(Backlog):
 
     def put_back(self, stretch: Stretch) -> None:
         """Add messages that left and came back, already marked so."""
-        if self.returns_first:
-            self.put_first(stretch)
-        else:
-            self.append(stretch)
+        for part in neighbours(stretch):  # as pages have them
+            if self.returns_first:
+                self.put_first(part)
+            else:
+                self.append(part)
 
     def put_first(self, stretch: Stretch) -> None:
         """Add messages that came back before the start, behind others of that kind and before all that did not."""
