@@ -32,7 +32,10 @@ def main() -> int:
             out.flush()
             if not flags.keep_going:
                 return 1
-        elif flags.count == 1:
+        if seed % 100 == 0 and flags.count > 100:
+            out.write(f"{seed - flags.seed + 1} seeds, {failed} failed, {time.monotonic() - began:.0f} s\n")
+            out.flush()
+        if flags.count == 1 and result.error is None:
             out.write(f"seed {seed}: in order, {result.happenings} happenings, trace {result.trace:08x}\n")
     out.write(f"{flags.count} seeds, {failed} failed, {time.monotonic() - began:.1f} s\n")
     return 1 if failed else 0
