@@ -9,7 +9,7 @@ import threading
 import zlib
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, Protocol, cast
 
 from broker.server.clock import Clock
 
@@ -233,7 +233,3 @@ class Actor:
         finally:
             self.is_finished = True
             self._back.release()
-
-
-def stuck(what: str) -> NoReturn:
-    raise Stuck(what)
