@@ -4,6 +4,8 @@ import socket
 from collections.abc import Callable
 from urllib.parse import quote
 
+import pika
+import pika.exceptions
 import pytest
 
 from tests.management.client import NOT_FOUND, Api, error
@@ -261,3 +263,21 @@ def test_names_with_all_kinds_of_signs(api: Api, place: str) -> None:
         assert api.put(path) == 201
         assert api.get(path)["name"] == name
     assert len(api.get(f"queues/{place}")) == 7
+
+
+@pytest.mark.parametrize("what", ["user", "vhost"])
+def test_deletion_by_http_closes_connections(
+    api: Api, node: Node, place: str, vhost: str, make_user: Callable[..., Api], what: str
+) -> None:
+    name = make_user("", vhost).user
+    credentials = pika.PlainCredentials(name, "secret")
+    parameters = pika.ConnectionParameters("127.0.0.1", node.broker.port, vhost, credentials)
+    connection = pika.BlockingConnection(parameters)
+    gone = name if what == "user" else vhost
+    assert api.delete(f"users/{name}" if what == "user" else f"vhosts/{place}") == 204
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker) as closed:
+        connection.sleep(20)
+    text = f"CONNECTION_FORCED - {what} '{gone}' is deleted"
+    assert (closed.value.reply_code, closed.value.reply_text) == (320, text)
+    with pytest.raises((pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError)):
+        pika.BlockingConnection(parameters)
