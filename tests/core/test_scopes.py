@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.core.access.access import DEFAULT_EXCHANGE_NAME
@@ -44,6 +44,7 @@ def test_pattern_stands_for_texts(pattern: str, text: str, is_match: bool) -> No
     assert Wildcard(pattern).matches(text.encode()) is is_match
 
 
+@settings(deadline=None)
 @given(pattern=st.text("ab*", max_size=8), text=st.text("ab", max_size=10))
 def test_pattern_stands_for_what_the_same_regular_expression_finds(pattern: str, text: str) -> None:
     expected = re.fullmatch(pattern.replace("*", ".*"), text) is not None

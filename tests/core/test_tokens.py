@@ -4,10 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
+from contextlib import suppress
 from typing import Any
 
 import jwt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from broker.core.access.scopes import SCOPE_COUNT_MAX, Grant
 from broker.core.access.tokens import (
@@ -218,3 +221,60 @@ def test_what_is_no_public_key_is_refused(octets: bytes) -> None:
 def test_key_that_a_token_names() -> None:
     assert key_id(signed(claims(), rsa_key(), kid="k7")) == "k7"
     assert key_id(signed(claims(), rsa_key(), kid=None)) is None
+
+
+# Whatever comes
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+HEADERS = st.fixed_dictionaries({}, optional=dict.fromkeys(("alg", "typ", "kid", "crit", "b64", "jwk", "x5u"), JSON))
+CLAIMS = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("aud", "exp", "nbf", "scope", "sub", "extra", "authorization", "iat", "jti"), JSON)
+)
+
+
+@settings(deadline=None)
+@given(text=st.text(max_size=60) | st.text("eyJ.ab-_=0", max_size=60))
+def test_any_text_is_a_token_or_refused(text: str) -> None:
+    with suppress(TokenRefused):
+        key_id(text)
+    assert refusal(text)
+
+
+@settings(deadline=None)
+@given(head=HEADERS | JSON, body=CLAIMS | JSON)
+def test_any_unsigned_token_is_refused(head: object, body: object) -> None:
+    text = b".".join((encoded(head), encoded(body), b"AAAA")).decode()
+    with suppress(TokenRefused):
+        key_id(text)
+    assert refusal(text)
+
+
+SHARED = VerifyingKey(b"0123456789abcdef" * 4, ("HS256",))
+ALL_RULES = TokenRules(OURS, "", {"a": ("read:*/*",)}, "extra scope.deep", ("jti",), verifies_audience=False)
+
+
+@settings(deadline=None)
+@given(body=CLAIMS)
+def test_claims_of_any_type_grant_something_or_are_refused(body: dict[str, object]) -> None:
+    head, claimed = encoded({"alg": "HS256"}), encoded(body)
+    mac = hmac.new(SHARED.key, head + b"." + claimed, hashlib.sha256).digest()
+    text = b".".join((head, claimed, base64.urlsafe_b64encode(mac).rstrip(b"="))).decode()
+    with suppress(TokenRefused):
+        grant = granted(text, SHARED, ALL_RULES, NOW_MS)
+        assert grant.user
+        assert all(isinstance(scope, str) for scope in grant.scopes)
+        grant.may_enter("/")
+
+
+KEYS = st.fixed_dictionaries({}, optional=dict.fromkeys(("kty", "kid", "n", "e", "k", "alg", "use", "crv"), JSON))
+
+
+@settings(deadline=None)
+@given(entries=st.lists(KEYS, max_size=4))
+def test_keys_of_any_kind_are_taken_or_left_out(entries: list[object]) -> None:
+    keys = keys_from_jwks(json.dumps({"keys": [*entries, {"kty": "RSA", "n": "AQAB", "e": 5}]}).encode())
+    assert all(key.algorithms for key in keys.values())
