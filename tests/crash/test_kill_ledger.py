@@ -30,7 +30,7 @@ SEGMENT_OCTETS = {"default segments": 64 << 20, "small segments": 1 << 18}
 MAX_OPEN_COUNT = 300
 MAX_KEPT_COUNT = 40
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 # By publisher: exchange, routing key and the queues that it reaches.
 ROUTES = [
