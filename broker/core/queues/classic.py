@@ -321,6 +321,9 @@ class ClassicQueue:
                 line.leave(consumer)
             elif len(waiting) == 1:
                 budget -= self._deliver(consumer, min(limit, budget))
+            elif self.backlog.head_count() == 1:
+                budget -= self._deliver(consumer, 1)
+                waiting.rotate(-1)
             else:
                 budget -= self._deliver_rounds(budget)
             if self.enforcement is not None:
