@@ -45,7 +45,7 @@ def provision(api: Api) -> None:
     put(f"vhost-limits/{place}/max-queues", {"value": 50})
     put(f"vhost-limits/{place}/max-connections", {"value": 20})
     put("user-limits/plain/max-channels", {"value": 7})
-    put("global-parameters/mine", {"value": {"a": [1, "two", True]}})
+    put("global-parameters/moved", {"value": {"a": [1, "two", True]}})
     for kind in ("direct", "fanout", "topic", "headers"):
         put(f"exchanges/{place}/{kind}", {"type": kind, "durable": True, "internal": kind == "fanout"})
     put(f"exchanges/{place}/with", {"type": "direct", "arguments": {"alternate-exchange": "topic", "n": 1}})
@@ -108,3 +108,7 @@ def test_definitions_come_over_and_back_unchanged(rabbitmq: Api, node: Node) -> 
     returned = in_order(back)
     for section in SECTIONS:
         assert set(there[section]) <= set(returned[section]), section
+
+    assert node.api.delete(f"vhosts/{of_vhost}") == 204
+    for path in ("users/plain", "users/nobody", "users/long", "global-parameters/moved"):
+        assert node.api.delete(path) == 204
