@@ -1,9 +1,11 @@
 """A batch between the loop, which has filled it, and the writer's thread."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from storage.blocks import BatchBlocks
+from storage.committer import Committer
 from storage.definitions import Key
 
 Promise: TypeAlias = Callable[[int], None]
@@ -38,3 +40,13 @@ class FilledBatch:
         self.promises: list[Promise] = []
         self.next_message_id = 0
         self.next_queue_id = 0
+
+
+def keep(promises: list[Promise], ticket: int, committer: Committer) -> None:
+    """Call back; should one raise, the others still get their turn."""
+    for i, promise in enumerate(promises):
+        try:
+            promise(ticket)
+        except BaseException:
+            committer.defer(partial(keep, promises[i + 1 :], ticket, committer))
+            raise

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from storage.batch import FilledBatch, Promise
+from storage.batch import FilledBatch, Promise, keep
 from storage.committer import Committer
 from storage.datadir import CleanMark, DataDirectory
 from storage.definitions import Definitions, JsonValue, Key, encode_definition
@@ -511,7 +511,7 @@ class Store:
             self._index.segments[filled.segment].blocks.add(filled.blocks)
             self._index.moves_are_durable(filled.moved)
         try:
-            _keep(filled.promises, filled.ticket, self._committer)
+            keep(filled.promises, filled.ticket, self._committer)
         finally:
             self._trimmer.step(self.durable_ticket, self._written_segment)
             if self._is_due or self._is_filled():
@@ -588,13 +588,3 @@ class Store:
             # The writer makes the file when the first batch for it comes.
             self._index.begin_segment(reading.tail.number + 1, HEADER_OCTETS)
         self._written_segment = reading.tail.number
-
-
-def _keep(promises: list[Promise], ticket: int, committer: Committer) -> None:
-    """Call back; should one raise, the others still get their turn."""
-    for i, promise in enumerate(promises):
-        try:
-            promise(ticket)
-        except BaseException:
-            committer.defer(partial(_keep, promises[i + 1 :], ticket, committer))
-            raise

@@ -2,7 +2,7 @@
 client, the kernel answered that with a reset, and the client lost the close-ok that it had not read yet."""
 
 from tests.brokers import RunningBroker
-from tests.faults.test_bad_clients import log_in
+from tests.faults.clients import log_in
 
 CLOSE = b"\x01\x00\x00\x00\x00\x00\x0b\x00\x0a\x00\x32\x00\xc8\x00\x00\x00\x00\x00\xce"
 CLOSE_OK = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
