@@ -16,6 +16,8 @@ from storage.errors import DiskFull, StorageError
 from storage.files import Disk
 
 RESERVE_OCTETS_MAX: Final = 32 << 20
+RESERVE_OCTETS_LEAST: Final = 1024
+"""A smaller one is none: no batch but the emptiest would fit."""
 RETRY_S: Final = 0.2
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -52,12 +54,12 @@ class Space:
             if disk.exists(path):
                 disk.unlink(path)  # of a size for the disk as it was then
             self._octets = min(RESERVE_OCTETS_MAX, disk.free_octets(path.parent) // 16)
-            self.has_reserve = self._octets > 0 and self._allocate()
+            self.has_reserve = self._octets >= RESERVE_OCTETS_LEAST and self._allocate()
 
     @property
     def batch_octets(self) -> int:
         """How much may wait to be written so that it still fits, settlements behind it included, on a full disk."""
-        return self._octets * 3 // 4
+        return max(self._octets, RESERVE_OCTETS_LEAST) * 3 // 4
 
     def until_it_fits(self, write: Callable[[], None]) -> None:
         """Call ``write`` until it does not raise DiskFull. Raises StorageError when the store is closed meanwhile."""
@@ -78,8 +80,12 @@ class Space:
         thread.
         """
         try:
-            if not self.has_reserve and self._disk.free_octets(self._path.parent) > 2 * self._octets:
-                self.has_reserve = self._allocate()
+            if not self.has_reserve:
+                free_octets = self._disk.free_octets(self._path.parent)
+                # The disk may have been full when the store was opened, and have been no measure for a reserve.
+                self._octets = max(self._octets, min(RESERVE_OCTETS_MAX, free_octets // 16))
+                if self._octets >= RESERVE_OCTETS_LEAST and free_octets > 2 * self._octets:
+                    self.has_reserve = self._allocate()
         except OSError:
             return False
         return self.has_reserve
