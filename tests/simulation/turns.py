@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 
 from broker.server.clock import Clock
 
+HAPPENINGS_MOST = 300_000  # ten times what a long simulation takes
 DEADLINE_US = 3_600_000_000  # of virtual time: nothing that is waited for takes as long
 WALL_BEGINS_MS = 1_700_000_000_000
 
@@ -82,6 +83,8 @@ class Turns:
     def act(self) -> bool:
         """Have one of all possible things happen; False if there is none."""
         chance = self.chance
+        if self.count > HAPPENINGS_MOST:
+            raise Stuck("something happens again and again, and nothing comes of it")
         choices = [each for source in self.sources for each in source.possible()]
         if not choices:
             return False
