@@ -168,10 +168,14 @@ class Trimmer:
         if not found:
             self.damage.append(f"segment {number}: a live batch in it cannot be read back; it is kept")
             return
-        for first_id, offset, octets in found:
-            if self._index.position(first_id) == (number, offset):
-                self._append(first_id, self._copy_of(first_id, octets))
-        self._flush()
+        live = [each for each in found if self._index.position(each[0]) == (number, each[1])]
+        for first_id, _, octets in live:
+            self._append(first_id, self._copy_of(first_id, octets))
+        if live:
+            self._flush()
+        else:
+            # All of it was settled meanwhile: no batch follows that would have the next step taken.
+            self.step(self._durable_ticket, self._written_segment)
 
     def _copy_of(self, first_id: int, octets: bytes) -> list[bytes]:
         envelope, pieces = record_pieces(octets)
