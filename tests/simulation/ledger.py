@@ -152,7 +152,7 @@ class Ledger:
             self._take_back(entry)
         entry.delivery_count += 1
         limit = account.rules.delivery_limit
-        if limit is not None and entry.delivery_count > limit + 1 + self.end_count:
+        if limit is not None and entry.delivery_count > (limit + 1) * (1 + self.end_count):  # an end may undo counts
             raise account.fail(f"{name} was delivered {entry.delivery_count} times, limit {limit}")
         if not redelivered:
             entry.first_life = self.life
