@@ -47,13 +47,14 @@ class Found(NamedTuple):
 class LogReader:
     """Belongs to the loop's thread; ``read`` may be called at any time, ``read_now`` blocks."""
 
-    __slots__ = ("_directory", "_disk", "_index", "_thread", "damage", "put_aside")
+    __slots__ = ("_directory", "_disk", "_gone", "_index", "_thread", "damage", "put_aside")
 
     def __init__(self, disk: Disk, directory: Path, index: MessageIndex, thread: Committer) -> None:
         self._disk = disk
         self._directory = directory
         self._index = index
         self._thread = thread
+        self._gone: set[int] = set()  # segments whose files are not there, and should be
         self.damage: list[str] = []  # what could not be read back
         self.put_aside: Callable[[int, int, int], str] = _put_nothing_aside  # (segment, start, stop) -> what was done
 
@@ -146,16 +147,29 @@ class LogReader:
         else:
             if before is not None:
                 before.close()
-            use = self._index.segments.get(segment)
-            if use is None:
-                raise FileNotFoundError(segment)
-            window = _Window(self._disk, segment_path(self._directory, segment), segment, use.blocks)
+            window = self._new_window(segment)
         window.load(first, last)
         return window
 
+    def _new_window(self, segment: int) -> "_Window":
+        """Raises FileNotFoundError where trimming has taken the segment: the index forgets it before its file goes."""
+        use = self._index.segments.get(segment)
+        if use is None:
+            raise FileNotFoundError(segment)
+        try:
+            fd = self._disk.open_read(segment_path(self._directory, segment))
+        except FileNotFoundError:
+            if segment not in self._index.segments:
+                raise
+            fd = None  # Somebody else has: what was in it is lost, and to try again would never end.
+            if segment not in self._gone:
+                self._gone.add(segment)
+                self.damage.append(f"segment {segment}: its file is gone; the messages in it are lost")
+        return _Window(self._disk, fd, segment, use.blocks)
+
     def _record(self, window: "_Window", entry: Located) -> "_Record | None":
         record = window.record(entry.offset)
-        if record is None:
+        if record is None and entry.segment not in self._gone:
             self.damage.append(
                 f"segment {entry.segment}: octets around {entry.offset} cannot be read back; "
                 f"messages {entry.first_id}..{entry.stop_id - 1} are lost"
@@ -203,11 +217,12 @@ class _Window:
 
     __slots__ = ("_blocks", "_broken", "_disk", "_fd", "_next", "_octets", "_start", "_stop", "_untold", "segment")
 
-    def __init__(self, disk: Disk, path: Path, segment: int, blocks: Blocks) -> None:
+    def __init__(self, disk: Disk, fd: int | None, segment: int, blocks: Blocks) -> None:
+        """``fd`` is of the segment's file, closed with this; None where there is none: then all of it is broken."""
         self._disk = disk
         self._blocks = blocks
         self.segment = segment
-        self._fd: int | None = disk.open_read(path)
+        self._fd = fd
         self._octets = b""
         self._start = self._stop = self._next = 0
         self._broken: list[tuple[int, int]] = []
@@ -289,9 +304,8 @@ class _Window:
             place += 1
         if place == first:
             return
-        assert self._fd is not None
         try:
-            octets = self._disk.pread(self._fd, stop - self._stop, self._stop)
+            octets = b"" if self._fd is None else self._disk.pread(self._fd, stop - self._stop, self._stop)
         except OSError:  # a sector that the disk cannot give back is as good as a wrong one
             octets = b""
         view = memoryview(octets)

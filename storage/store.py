@@ -50,6 +50,7 @@ BATCH_OCTETS_MAX: Final = 1 << 26  # a longer batch waits in line behind the one
 SHORT_OCTETS: Final = 1 << 20  # of a segment while the disk is full
 ROUTES_MAX: Final = 10_000
 _DEFINITION_OCTETS: Final = 200  # what one takes in memory beside its octets
+_NEXT_OCTETS: Final = HEADER_OCTETS + BATCH_HEADER_OCTETS + len(encode_settle(0, []))  # of a segment just begun
 
 _pack_publish = PUBLISH_HEAD.pack
 _PUBLISH_OCTETS: Final = PUBLISH_HEAD.size
@@ -331,8 +332,9 @@ class Store:
         For whoever watches the disk, about every second while there is little room.
         """
         tail = self._index.tail
-        if not (tail.live or self._is_filled() or self._promises) and tail.octets > HEADER_OCTETS:
-            # All in the newest segment is dead; only a newer one lets it go.
+        if not (tail.live or self._is_filled() or self._promises) and tail.octets > _NEXT_OCTETS:
+            # All in the newest segment is dead; only a newer one lets it go. One with no more in it than that stays, or
+            # a broker that does nothing would go on like this for as long as there is little room.
             self._index.begin_segment(tail.number + 1, HEADER_OCTETS)
             self._begin_batch()
             self._append(encode_settle(0, []))

@@ -26,7 +26,7 @@ def test_window_closes_its_file_once(tmp_path: Path) -> None:
     path = tmp_path / "segment"
     path.write_bytes(b"octets")
     disk = CountingDisk()
-    window = _Window(disk, path, 1, Blocks())
+    window = _Window(disk, disk.open_read(path), 1, Blocks())
     window.close()
     window.close()
     assert len(disk.closed) == 1
