@@ -122,7 +122,7 @@ class Operator:
 
     def stop_app(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Close all connections and let no more in."""
-        self.door.is_open = False
+        self.door.is_open = self.broker.is_taking_clients = False
         for connection in list(self.broker.connections):
             connection.close(ConnectionForced(STOP_APP_TEXT))
         log.info("nobody is let in", by="the operator")
@@ -130,7 +130,7 @@ class Operator:
 
     def start_app(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Let clients in again."""
-        self.door.is_open = True
+        self.door.is_open = self.broker.is_taking_clients = True
         log.info("clients are let in", by="the operator")
         return {}
 

@@ -57,6 +57,17 @@ def is_ok(call: Call) -> dict[str, str]:
     return OK
 
 
+def is_taking_clients(call: Call) -> Any:
+    return OK if call.broker.is_taking_clients else failed("an operator lets nobody in (stop_app)")
+
+
+def is_below_connection_limit(call: Call) -> Any:
+    most, count = call.broker.admission.connection_max, len(call.broker.connections)
+    if most and count >= most:
+        return failed("node connection limit is reached", connections=count, limit=most)
+    return OK
+
+
 def is_single(call: Call) -> dict[str, str]:
     return {**OK, "reason": "single node cluster"}
 
@@ -104,6 +115,8 @@ def check_vhost(call: Call) -> dict[str, str]:
 def is_ready(call: Call) -> Any:
     if call.broker.store.failure is not None:
         return failed("the disk has failed")
+    if not call.broker.is_taking_clients:
+        return is_taking_clients(call)
     return {**OK, "alarms": sorted(call.broker.alarms.raised)}
 
 
@@ -120,9 +133,9 @@ ROWS: Final = (
     Row("GET", f"{_CHECKS}/virtual-hosts", is_ok, "All virtual hosts run"),
     Row("GET", f"{_CHECKS}/node-is-quorum-critical", is_single, "The node may be stopped"),
     Row("GET", f"{_CHECKS}/node-is-mirror-sync-critical", is_single, "The node may be stopped"),
-    Row("GET", f"{_CHECKS}/is-in-service", is_ok, "The node takes connections"),
-    Row("GET", f"{_CHECKS}/ready-to-serve-clients", is_ok, "The node takes connections"),
-    Row("GET", f"{_CHECKS}/below-node-connection-limit", is_ok, "More connections may come"),
+    Row("GET", f"{_CHECKS}/is-in-service", is_taking_clients, "The node takes connections"),
+    Row("GET", f"{_CHECKS}/ready-to-serve-clients", is_taking_clients, "The node takes connections"),
+    Row("GET", f"{_CHECKS}/below-node-connection-limit", is_below_connection_limit, "More connections may come"),
     Row("GET", f"{_CHECKS}/reached-target-cluster-size", is_ok, "All nodes are there"),
     Row("GET", f"{_CHECKS}/metadata-store/initialized", is_ok, "Definitions are loaded"),
     Row("GET", f"{_CHECKS}/metadata-store/initialized/with-data", is_ok, "Definitions are loaded"),

@@ -23,7 +23,7 @@ from broker.management.object_metrics import ObjectMetrics, family
 from broker.management.overview import descriptor_count, descriptor_limit, free_octets
 from broker.management.routing import Row
 from broker.server.counters import Counts, counts_of
-from broker.server.resources import memory_limit_octets, own_resident_octets
+from broker.server.resources import own_resident_octets
 from broker.server.unlogged import LEVELS
 
 PROTOCOL: Final = "amqp091"
@@ -131,7 +131,7 @@ class Metrics:
         for level in LEVELS:
             durability.add_metric([level], level == self._broker.settings.durability)
         yield durability
-        settings, raised = self._broker.settings, self._broker.alarms.raised
+        raised = self._broker.alarms.raised
         vhosts = self._broker.vhosts.values()
         connections = [each for each in self._broker.connections if each.is_open]
         queues = [queue for vhost in vhosts for queue in vhost.queues.values()]
@@ -145,10 +145,10 @@ class Metrics:
         yield _gauge("process_open_tcp_sockets", "Open TCP sockets", len(self._broker.connections))
         yield _gauge("process_max_tcp_sockets", "Open TCP sockets limit", descriptor_limit())
         yield _gauge("process_resident_memory_bytes", "Memory used in bytes", own_resident_octets())
-        limit = memory_limit_octets(settings.memory_high_watermark)
-        yield _gauge("resident_memory_limit_bytes", "Memory high watermark in bytes", limit)
+        limits = self._node.memory_limit_octets, self._node.disk_limit_octets
+        yield _gauge("resident_memory_limit_bytes", "Memory high watermark in bytes", limits[0])
         yield _gauge("disk_space_available_bytes", "Disk space available in bytes", free_octets(self._node))
-        yield _gauge("disk_space_available_limit_bytes", "Free disk space low watermark", settings.disk_free_limit)
+        yield _gauge("disk_space_available_limit_bytes", "Free disk space low watermark", limits[1])
         yield _gauge("erlang_uptime_seconds", "Node uptime", self._node.uptime_ms / 1000)
         yield _gauge("erlang_processes_used", "Processes used", 1)
         yield _gauge("erlang_processes_limit", "Processes limit", 1)

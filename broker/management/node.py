@@ -6,6 +6,7 @@ from typing import Any, Final
 from broker.management.rates import Rates
 from broker.server.admission import LoginCounts
 from broker.server.broker import Broker
+from broker.server.resources import memory_limit_octets
 
 CLUSTER_NAME: Final = "cluster_name"
 
@@ -35,3 +36,17 @@ class ManagedNode:
     def uptime_ms(self) -> int:
         """How long the broker has been there."""
         return self.broker.clock.monotonic_ms() - self.broker.started_ms
+
+    @property
+    def memory_limit_octets(self) -> int:
+        """The memory above which publishers must wait, as it is now: an operator may have changed it."""
+        watch = self.broker.watch
+        if watch is None:
+            return memory_limit_octets(self.broker.settings.memory_high_watermark)
+        return watch.memory_limit_octets
+
+    @property
+    def disk_limit_octets(self) -> int:
+        """The free disk space below which publishers must wait, as it is now."""
+        watch = self.broker.watch
+        return self.broker.settings.disk_free_limit if watch is None else watch.disk_limit_octets

@@ -14,7 +14,7 @@ from broker.management.describe import READY_AT, UNACKED_AT, message_stats, rate
 from broker.management.errors import NotThere
 from broker.management.node import ManagedNode
 from broker.management.routing import Row
-from broker.server.resources import memory_limit_octets, own_resident_octets
+from broker.server.resources import own_resident_octets
 
 CHURN_AT: Final = READY_AT + 2
 CHURN: Final = (
@@ -190,14 +190,14 @@ def describe_node(call: Call) -> dict[str, Any]:
         "contexts": contexts(node),
         "db_dir": str(settings.data_dir.absolute()),
         "disk_free_alarm": "disk" in alarms,
-        "disk_free_limit": settings.disk_free_limit,
+        "disk_free_limit": node.disk_limit_octets,
         "enabled_plugins": ["rabbitmq_management", "rabbitmq_prometheus"],
         "exchange_types": exchange_types(),
         "fd_total": limit,
         "log_files": ["<stdout>"],
         "mem_alarm": "memory" in alarms,
         "mem_calculation_strategy": "rss",
-        "mem_limit": memory_limit_octets(settings.memory_high_watermark),
+        "mem_limit": node.memory_limit_octets,
         "metrics_gc_queue_length": {},
         "name": node.name,
         "net_ticktime": 60,

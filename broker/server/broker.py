@@ -52,6 +52,7 @@ log = structlog.get_logger("leveret.broker")
 if TYPE_CHECKING:
     from broker.server.channel import Channel
     from broker.server.connection import Connection
+    from broker.server.resources import ResourceWatch
 
 UNWRITTEN_HIGH_OCTETS = 32 << 20
 """While more than this waits for the disk, publishers are not read."""
@@ -126,6 +127,10 @@ class Broker:
         self.firehose = Firehose(self, republisher, self.node_name)
         clock.after_calls = self.finish_read
         self.alarms = Alarms(self.connections)
+        self.watch: ResourceWatch | None = None
+        """Who raises the alarms, with the limits in force; None until it watches."""
+        self.is_taking_clients = True
+        """Whether new connections are let in: an operator may have shut the door."""
         self.consumer_timeouts = ConsumerTimeouts(self.connections, clock, settings.consumer_timeout_ms)
         self.queue_context.watch_deliveries = self.consumer_timeouts.watch
         self._paused: list[Connection] = []
@@ -281,6 +286,8 @@ class Broker:
         if self.unwritten:
             connections = tuple(self.unwritten)
             self.unwritten.clear()
+            if self.consumer_timeouts.is_watching:
+                self.consumer_timeouts.note(connections)
             for connection in connections:
                 connection.flush()
 

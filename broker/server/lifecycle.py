@@ -142,7 +142,7 @@ class Life:
             node.restore()
             if self.settings.load_definitions is not None:
                 load_definitions(node, self.settings.load_definitions)
-            self._watch = ResourceWatch(self.settings, node.alarms, node.clock, store)
+            self._watch = node.watch = ResourceWatch(self.settings, node.alarms, node.clock, store)
             self._watch.start()
             control = self.open_control(node, self._watch)
             servers = await self.listen(loop, node)
@@ -205,6 +205,9 @@ class Life:
         node.listening += [("amqp/ssl", *bound.getsockname()[:2]) for bound in self.tls_sockets]
         if self.certificates is not None:
             node.tls_files["amqp/ssl"] = self.certificates.files
+        for bound in self.tls_sockets:
+            # RabbitMQ's words: testcontainers waits for them where it has asked for TLS.
+            logs.announce(f"started TLS (SSL) listener on {listener.shown_address(*bound.getsockname()[:2])}")
         logs.announce(
             "Server startup complete",
             **({"port": self.sockets[0].getsockname()[1]} if self.sockets else {}),

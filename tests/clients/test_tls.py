@@ -97,6 +97,11 @@ def test_messages_go_through_tls_and_beside_it(start: StartTls, authority: Autho
         assert [taken.basic_get("q", auto_ack=True)[2] == body for _ in range(20)] == [True] * 20
 
 
+def test_its_listener_is_told_in_the_words_that_testcontainers_waits_for(start: StartTls) -> None:
+    broker = start()
+    broker.wait_for_event(f"started TLS (SSL) listener on 127.0.0.1:{tls_port(broker)}")
+
+
 def test_without_a_certificate_there_is_no_tls(own_broker: RunningBroker) -> None:
     assert "tls_port" not in own_broker.wait_for_event(READY)
 

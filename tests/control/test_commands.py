@@ -16,6 +16,7 @@ import pytest
 from broker.control.socket_path import address_of
 from tests.brokers import RunningBroker, clean_environment
 from tests.control.conftest import Ctl
+from tests.management.client import Api
 
 SECONDS = 20
 
@@ -132,6 +133,42 @@ def test_stop_app_reset_start_app(run: Ctl, own_broker: RunningBroker) -> None:
     with amqp(own_broker) as connection, pytest.raises(pika.exceptions.ChannelClosedByBroker) as closed:
         connection.channel().queue_declare("q", passive=True)
     assert closed.value.reply_code == 404
+
+
+def test_http_tells_what_the_operator_has_set(run: Ctl, start_broker: Callable[..., RunningBroker]) -> None:
+    broker = start_broker("--management-port", "any", "--metrics-port", "none")
+    api = Api(http_port(broker))
+
+    def ctl(*arguments: str) -> str:
+        done = run("ctl", *arguments, "--data-dir", str(broker.data_dir))
+        assert done.code == 0, done.err
+        return done.out
+
+    ctl("set_vm_memory_high_watermark", "absolute", "123GB")
+    ctl("set_disk_free_limit", "1234567")
+    (node,) = api.get("nodes")
+    assert (node["mem_limit"], node["disk_free_limit"]) == (123_000_000_000, 1_234_567)
+    metrics = {line.split()[0]: line.split()[1] for line in api("GET", "/metrics").body.splitlines() if line[:1] != "#"}
+    assert float(metrics["rabbitmq_resident_memory_limit_bytes"]) == 123_000_000_000
+    assert float(metrics["rabbitmq_disk_space_available_limit_bytes"]) == 1_234_567
+    assert "Memory high watermark: 123.0000 gb" in ctl("status")
+
+    checks = ("/health/ready", "/api/health/checks/is-in-service", "/api/health/checks/ready-to-serve-clients")
+    ctl("stop_app")
+    assert [api("GET", path).status for path in checks] == [503, 503, 503]
+    assert api("GET", "/health/live").status == 200
+    ctl("start_app")
+    assert [api("GET", path).status for path in checks] == [200, 200, 200]
+
+
+def test_http_tells_when_no_more_connections_may_come(start_broker: Callable[..., RunningBroker]) -> None:
+    broker = start_broker("--management-port", "any", "--metrics-port", "none", "--connection-max", "1")
+    api = Api(http_port(broker))
+    check = "health/checks/below-node-connection-limit"
+    assert api.get(check) == {"status": "ok"}
+    with amqp(broker):
+        answer = api("GET", check)
+        assert (answer.status, answer.body["status"], answer.body["limit"]) == (503, "failed", 1)
 
 
 def test_a_health_check_loads_only_what_it_needs(managed: RunningBroker) -> None:
