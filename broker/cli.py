@@ -26,8 +26,11 @@ BROKEN_INSTALLATION: Final = 70
 EPILOG: Final = (
     "Each setting is also a key of the TOML file (data_dir) and an environment variable (LEVERET_DATA_DIR). "
     "A flag goes before a variable, a variable before the file. "
-    "leveret doctor DIR looks at a data directory and changes nothing. "
-    "leveret ctl help tells how to command a running broker."
+    "Other commands: leveret ctl VERB commands a running broker (leveret ctl help lists the verbs), "
+    "leveret admin is rabbitmqadmin, leveret plugins is rabbitmq-plugins, "
+    "leveret doctor DIR looks at a data directory and changes nothing, "
+    "leveret install-names DIR makes links with RabbitMQ's names, "
+    "leveret completion bash|zsh writes what a shell needs to complete verbs."
 )
 
 

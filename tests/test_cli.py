@@ -42,6 +42,8 @@ def test_help_shows_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for key, field in Settings.model_fields.items():
         assert (flag_name(key) in text) == (Mark.SECRET not in field.metadata)
+    for command in COMMANDS:
+        assert command == "serve" or f"leveret{command}" in "".join(text.split()), command
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """``rabbitmqadmin`` with the arguments of its first version: ``declare queue name=q``, ``publish``, ``get``, ``list``.
 
+Those of the second are made into them (admin_options.py).
 It talks HTTP as that one does, as guest to localhost:15672, and prints its words. RabbitMQ: Management CLI.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
+from broker.control.admin_options import in_first_form
 from broker.control.client import Client, Place
 from broker.control.failures import Failure
 from broker.control.tables import show
@@ -131,6 +133,8 @@ EPILOG: Final = """subcommands:
   publish routing_key=... [exchange=... payload=... properties=... payload_encoding=...]
   get queue=... [count=... ackmode=... payload_file=... encoding=...]
   export <file> | import <file>
+
+--key value is key=value, as with the second version: declare queue --name q --type quorum
 """
 
 
@@ -287,6 +291,8 @@ class Admin:
             if key not in allowed:
                 raise Failure(FAILED, f'Argument "{key}" not recognised')
             body[key] = parsed(value) if key in kind.json_keys else value
+        if "vhost" in kind.needs and self.options.vhost:
+            body.setdefault("vhost", self.options.vhost)
         for needed in kind.needs:
             if not any(key in body for key in needed.split("|")):
                 raise Failure(FAILED, f'mandatory argument "{needed.replace("|", " or ")}" is required')
@@ -391,12 +397,16 @@ def configured(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str], program: str = "rabbitmqadmin") -> int:
     """Run the command; return the exit code."""
-    options = parser(program).parse_intermixed_args(list(arguments))
+    made = parser(program)
+    known = {name: action for action in made._actions for name in action.option_strings}
+    switches = [name for name, action in known.items() if action.nargs == 0]
+    first_form = in_first_form(arguments, switches, [name for name in known if name not in switches])
+    options = made.parse_intermixed_args(first_form)
     if options.version:
         print("rabbitmqadmin (of Leveret)")  # noqa: T201
         return 0
     if options.subcommand in (None, "help"):
-        parser(program).print_help()
+        made.print_help()
         return 0 if options.subcommand else FAILED
     client: Client | None = None
     try:
@@ -412,11 +422,12 @@ def main(arguments: Sequence[str], program: str = "rabbitmqadmin") -> int:
             is_tls_checked=not options.ssl_insecure,
         )
         Admin(client, options).run(options.subcommand, options.words)
+        sys.stdout.flush()  # Here, where it is caught if nobody reads any more.
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except (Failure, OSError) as error:
         print(f"*** {error}", file=sys.stderr)  # noqa: T201
         return FAILED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     finally:
         if client is not None:
             client.close()

@@ -101,7 +101,9 @@ def only_needed(arguments: Sequence[str]) -> dict[str, Verb]:
 def main(arguments: Sequence[str], program: str = "leveret ctl", *, known: Mapping[str, Verb] | None = None) -> int:
     """Run a verb; return the exit code."""
     try:
-        return run(list(arguments), program, only_needed(arguments) if known is None else known)
+        code = run(list(arguments), program, only_needed(arguments) if known is None else known)
+        sys.stdout.flush()  # Here, where it is caught if nobody reads any more.
+        return code
     except Failure as failure:
         if str(failure):
             print(f"Error: {failure}", file=sys.stderr)  # noqa: T201 - the command's own output
@@ -236,6 +238,12 @@ def timeout_of(options: Mapping[str, str]) -> float | None:
     return max(seconds, 0.001)
 
 
+def unsaid_options(verb: Verb) -> list[tuple[str, str]]:
+    """Return a verb's own options that its usage does not show: name, and what it takes or ""."""
+    shown = verb.usage.replace("[", " ").replace("]", " ").split()
+    return [(name, value) for name, value in verb.options.items() if f"--{name}" not in shown]
+
+
 def show_help(program: str, known: Mapping[str, Verb], words: Sequence[str]) -> int:
     """Write the help, of one verb or of all."""
     output = Output()
@@ -246,6 +254,9 @@ def show_help(program: str, known: Mapping[str, Verb], words: Sequence[str]) -> 
         output.line(f"Usage: {program} {verb.usage_line}\n\n{verb.summary}.\n")
         if verb.name in COLUMNS:
             output.line("Columns: " + ", ".join(COLUMNS[verb.name]) + "\n")
+        more = [f"--{name} <{value}>" if value else f"--{name}" for name, value in unsaid_options(verb)]
+        if more:
+            output.line("Options of this verb: " + ", ".join(more) + "\n")
         output.line(COMMON_HELP)
         return OK
     if words:

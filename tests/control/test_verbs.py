@@ -367,6 +367,7 @@ def test_every_verb_has_its_help(run: Ctl) -> None:
         assert done.code == 0
         assert done.lines[0] == f"Usage: leveret ctl {verb.usage_line}"
         assert run("ctl", name, "--help").out == done.out
+        assert all(f"--{option}" in done.out for option in verb.options), name
     everything = run("ctl", "help").out
     assert all(f"\n  {name} " in everything for name in verbs())
 
