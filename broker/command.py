@@ -4,12 +4,20 @@ Which of the two it is decides what is loaded: a broker takes a third of a secon
 Called under the name of one of RabbitMQ's commands (a link, as in the container image), it answers as that one.
 """
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from broker.control.names import NAMES, install
 from broker.loading import loading_quickly
+
+CONFIGURATION: Final[Mapping[str, Path]] = {
+    "RABBITMQ_CONFIG_FILE": Path("/etc/rabbitmq/rabbitmq.conf"),
+    "RABBITMQ_CONFIG_FILES": Path("/etc/rabbitmq/conf.d"),
+}
+"""Where RabbitMQ's packages and images have it, by the variable that names another place."""
 
 
 def main(arguments: Sequence[str] | None = None, name: str | None = None) -> int:
@@ -31,6 +39,8 @@ def main(arguments: Sequence[str] | None = None, name: str | None = None) -> int
         from broker.control.completion import show
 
         return show(given[1:])
+    if called == "rabbitmq-server":
+        find_configuration(os.environ)
     if arguments is None and first != "doctor":
         leave_when_told()
     with loading_quickly():
@@ -39,12 +49,21 @@ def main(arguments: Sequence[str] | None = None, name: str | None = None) -> int
     return cli.main([each for each in given if each != "-detached"] if called == "rabbitmq-server" else given)
 
 
+def find_configuration(environment: MutableMapping[str, str]) -> None:
+    """Name RabbitMQ's own configuration where it lies, unless something else is named: who starts that, wants it read.
+
+    As ``leveret`` it is not looked for: a RabbitMQ beside may have it for itself.
+    """
+    for variable, path in CONFIGURATION.items():
+        if os.path.exists(path):
+            environment.setdefault(variable, str(path))
+
+
 def leave_when_told() -> None:
     """End at once, and well, when told to while loading, which is most of a start: nothing has been done so far.
 
     Process 1 of a container would not even hear of it. The lifecycle takes the signals over.
     """
-    import os
     import signal
 
     for number in (signal.SIGTERM, signal.SIGINT):

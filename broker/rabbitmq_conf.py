@@ -181,20 +181,23 @@ TLS_PORTS: Final = {"management": ("management_port", "management_tls_port", 156
 """Whose keys begin with what: the plain port, that over TLS, and which one that is where the file names none."""
 
 QUIET: Final = (
-    r"log\.(console|file|connection|channel|queue|exchange|default|upgrade)(\..*)?",
+    r"log\.(console|connection|channel|queue|exchange|default|upgrade)(\..*)?",
+    r"log\.file(\..*|=false)",
     r"num_acceptors\..*",
     r"tcp_listen_options\..*",
-    r"(management|prometheus)\.(tcp|listener)\.ip",
+    r"(management|prometheus)\.(tcp|listener|ssl)\.ip=(0\.0\.0\.0|::)",
     r"collect_statistics(_interval)?",
     r"definitions\.import_backend",
-    r"deprecated_features\.permit\..*",
+    r"deprecated_features\.permit\..*=true",
     r"queue_master_locator",
     r"cluster_(formation|partition_handling|name|keepalive_interval)(\..*)?",
     r"vm_memory_(high_watermark_paging_ratio|calculation_strategy)",
-    r"(management|prometheus)\.ssl\.(ip|versions\..*|honor_.*|client_renegotiation|secure_renegotiate|depth)",
+    r"(management|prometheus)\.ssl\.(honor_.*|client_renegotiation|secure_renegotiate|depth)",
     r"auth_oauth2\.https\.(depth|fail_if_no_peer_cert|hostname_verification)",
 )
-"""Keys whose effect is there without them, or that only a cluster has: accepted without a word."""
+"""Keys whose effect is there without them, or that only a cluster has: accepted without a word. With some, so is one
+value alone, behind ``=``.
+"""
 
 KINDS: Final = ("configure", "write", "read")
 
@@ -308,7 +311,7 @@ def take_lines(given: Given, file: Path, lines: list[tuple[int, str, str]]) -> l
             elif key.startswith("default_user_tags."):
                 tags = [*tags, key.removeprefix("default_user_tags.")] if truth(value) else tags
                 given.take("default_user_tags", ",".join(tags), place)
-            elif not any(re.fullmatch(quiet, key) for quiet in QUIET):
+            elif not any(re.fullmatch(quiet, each) for quiet in QUIET for each in (key, f"{key}={value}")):
                 given.warnings.append(f"{place}: it has no effect here")
         except ValueError as error:
             shown = "the value" if key in SECRET else repr(value)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pika
 import pytest
 
+from broker import command
 from broker.config import SettingsError, load
 from broker.rabbitmq_conf import ConfError, read
 from tests.brokers import RunningBroker, clean_environment
@@ -95,6 +96,29 @@ def test_what_has_no_effect_is_named_once_each(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "is_told"),
+    [
+        ("management.tcp.ip = 127.0.0.1", True),
+        ("prometheus.tcp.ip = 127.0.0.1", True),
+        ("management.tcp.ip = 0.0.0.0", False),
+        ("management.ssl.versions.1 = tlsv1.3", True),
+        ("log.file = /var/log/rabbit.log", True),
+        ("log.file = false", False),
+        ("deprecated_features.permit.transient_nonexcl_queues = false", True),
+        ("deprecated_features.permit.transient_nonexcl_queues = true", False),
+        ("cluster_formation.peer_discovery_backend = k8s", False),
+        ("collect_statistics_interval = 5000", False),
+    ],
+)
+def test_what_would_have_kept_somebody_out_is_not_passed_over_in_silence(
+    tmp_path: Path, line: str, is_told: bool
+) -> None:
+    given = read(conf(tmp_path, line), {})
+    assert len(given.warnings) == is_told
+    assert is_told == any(line.split(" ")[0] in warning for warning in given.warnings)
+
+
 def test_a_password_comes_from_the_file_of_a_secret(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("hunter2\n")
     given = read(None, {"RABBITMQ_DEFAULT_PASS_FILE": str(tmp_path / "secret")})
@@ -140,6 +164,19 @@ def test_the_image_variables_go_before_the_file_and_leverets_own_before_both(
     settings = load({"frame_max": "9000"}, given.values, given.places)
     assert (settings.default_user, settings.default_pass, settings.port) == ("bob", "secret", 5699)
     assert (settings.node_name, settings.heartbeat_s, settings.frame_max) == ("rabbit@here", 9, 9000)
+
+
+def test_rabbitmq_server_reads_the_configuration_that_it_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = conf(tmp_path, "heartbeat = 7")
+    places = {"RABBITMQ_CONFIG_FILE": file, "RABBITMQ_CONFIG_FILES": tmp_path / "nothing"}
+    monkeypatch.setattr(command, "CONFIGURATION", places)
+    found: dict[str, str] = {}
+    command.find_configuration(found)
+    assert found == {"RABBITMQ_CONFIG_FILE": str(file)}
+    assert read(None, found).values == {"heartbeat_s": 7}
+    named = {"RABBITMQ_CONFIG_FILE": "/elsewhere.conf"}
+    command.find_configuration(named)
+    assert named == {"RABBITMQ_CONFIG_FILE": "/elsewhere.conf"}
 
 
 def test_a_broker_starts_with_them(run: Ctl, tmp_path: Path) -> None:
