@@ -467,11 +467,11 @@ class Connection(asyncio.Protocol):
         size = stretch.shape.body_octets
         pieces = stretch.pieces
         self._out_octets += (size + 200) * len(pieces) if size >= 0 else sum(map(len, pieces))
-        if self._out_octets > OUT_LIMIT_OCTETS:
-            self.flush()
-        elif not self._is_unwritten:
+        if not self._is_unwritten:
             self._is_unwritten = True
             self.broker.unwritten.append(self)
+        if self._out_octets > OUT_LIMIT_OCTETS:
+            self.flush()
 
     def flush(self) -> None:
         """Write what has gathered."""

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from pamqp import commands
 
 from broker.core.policies.policies import Policy
-from tests.protocol.octets import ack_frame
+from broker.server.consumer_timeouts import CHANNELS_KEPT, MARKS_KEPT
+from broker.server.limits import OUT_LIMIT_OCTETS
+from tests.protocol.octets import ack_frame, message
 from tests.server.wired import Client, Node, running_node
 
 TIMEOUT_MS = 8000
-LATEST_MS = TIMEOUT_MS * 5 // 4
-"""Sweeps come eight times in a timeout: one to notice the delivery, one to notice that its time is over."""
+LATEST_MS = TIMEOUT_MS + 20
 
 
 @pytest.fixture
@@ -54,6 +56,76 @@ def test_a_delivery_that_is_not_settled_closes_its_channel_with_rabbitmqs_text(n
         "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 8000 ms. "
         "This timeout value can be configured, see consumers doc guide to learn more"
     )
+
+
+@pytest.mark.parametrize("timeout_ms", [150, TIMEOUT_MS, 1_800_000])
+def test_each_is_closed_in_time_whenever_its_delivery_was(node: Node, timeout_ms: int) -> None:
+    chance, clock = Random(3), node.clock
+    given_ms: dict[Client, int] = {}
+    for number in range(40):
+        client = node.connect()
+        declare(client, f"q{number}", timeout_ms)
+        clock.advance(chance.randrange(timeout_ms // 45))
+        deliver(client, queue=f"q{number}")
+        given_ms[client] = clock.monotonic_ms()
+        assert not any(other.names() for other in given_ms), "early"
+    while given_ms:
+        clock.advance(1)
+        now_ms = clock.monotonic_ms()
+        for client in [each for each in given_ms if each.names() == ["Channel.Close"]]:
+            assert timeout_ms < now_ms - given_ms.pop(client) <= timeout_ms + 20
+        assert all(now_ms <= given + timeout_ms + 20 for given in given_ms.values())
+        if given_ms:
+            clock.advance(max(0, min(given_ms.values()) + timeout_ms - now_ms - 1))
+
+
+def test_a_delivery_that_is_written_at_once_for_its_size_is_noted(node: Node) -> None:
+    client, publisher = node.connect(), node.connect()
+    declare(client)
+    client.send(commands.Basic.Consume, queue="q", consumer_tag="c")
+    assert client.names() == ["Basic.ConsumeOk"]
+    node.clock.advance(333)
+    body, count = bytes(10_000), OUT_LIMIT_OCTETS // 10_000 + 1
+    publisher.feed(message(body, b"q") * count)
+    assert client.names() == ["Basic.Deliver"] * count
+    node.clock.advance(TIMEOUT_MS)
+    assert client.names() == [], "early"
+    node.clock.advance(LATEST_MS - TIMEOUT_MS)
+    assert closed(client).reply_code == 406
+
+
+@pytest.mark.parametrize("is_acked", [True, False])
+def test_few_marks_are_kept_and_the_oldest_delivery_is_struck_in_time(node: Node, is_acked: bool) -> None:
+    client = node.connect()
+    declare(client, timeout_ms=1_800_000)
+    node.clock.advance(123)
+    deliver(client)
+    given_ms = node.clock.monotonic_ms()
+    for tag in range(2, 3 * MARKS_KEPT):
+        node.clock.advance(17)
+        client.publish(b"m")
+        assert client.names() == ["Basic.Deliver"]
+        if is_acked:
+            client.feed(ack_frame(tag))
+    (marks,) = node.broker.consumer_timeouts._marks.values()
+    assert len(marks) <= MARKS_KEPT
+    node.clock.advance(given_ms + 1_800_000 - node.clock.monotonic_ms())
+    assert client.names() == [], "early"
+    node.clock.advance(20)
+    assert closed(client).reply_code == 406
+
+
+def test_channels_that_have_gone_are_forgotten(node: Node) -> None:
+    client = node.connect()
+    declare(client, timeout_ms=1_800_000)
+    client.send(commands.Channel.Close, reply_code=200, class_id=0, method_id=0)
+    for _ in range(2 * CHANNELS_KEPT):
+        client.send(commands.Channel.Open)
+        client.publish(b"m")
+        client.send(commands.Basic.Get, queue="q")
+        client.send(commands.Channel.Close, reply_code=200, class_id=0, method_id=0)
+    client.received()
+    assert len(node.broker.consumer_timeouts._marks) <= CHANNELS_KEPT + 1
 
 
 def test_the_message_goes_back_to_its_queue_and_the_connection_stays(node: Node) -> None:
