@@ -8,7 +8,8 @@ COPY broker /source/broker
 COPY protocol /source/protocol
 COPY storage /source/storage
 RUN python -m venv --without-pip /opt/leveret \
-    && python -m pip --python /opt/leveret/bin/python install --no-cache-dir --disable-pip-version-check /source \
+    && python -m pip --python /opt/leveret/bin/python install --no-cache-dir --disable-pip-version-check \
+        '/source[oauth2]' \
     && for name in rabbitmqctl rabbitmq-diagnostics rabbitmqadmin rabbitmq-plugins rabbitmq-server; do \
         ln -s leveret "/opt/leveret/bin/$name"; done
 
@@ -31,7 +32,7 @@ ENV PATH=/opt/leveret/bin:$PATH \
 USER 999:999
 WORKDIR /var/lib/rabbitmq
 VOLUME /var/lib/rabbitmq
-EXPOSE 5671 5672 15672 15692
+EXPOSE 5671 5672 15671 15672 15691 15692
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["python", "-IS", "/opt/leveret/health.py"]
 # No entrypoint, as in `docker run leveret rabbitmqctl help`: what is given instead of the command is run as it is.
 CMD ["leveret"]

@@ -13,6 +13,7 @@ import sys
 GREETING = b"AMQP\x00\x00\x09\x01"
 METHOD_FRAME = b"\x01"
 TIMEOUT_S = 2.0
+EVERYWHERE = ("0.0.0.0", "::")
 
 
 class Unwell(Exception):
@@ -22,16 +23,16 @@ class Unwell(Exception):
 def main() -> int:
     """Return the exit code."""
     try:
-        for port in amqp_ports():
-            greet(port)
+        for host, port in amqp_listeners():
+            greet(host, port)
     except (OSError, ValueError, Unwell) as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
     return 0
 
 
-def amqp_ports() -> list[int]:
-    """Return the ports of AMQP without TLS. Raises Unwell, OSError, ValueError."""
+def amqp_listeners() -> list[tuple[str, int]]:
+    """Return address and port of each listener of AMQP without TLS. Raises Unwell, OSError, ValueError."""
     path = os.path.join(os.environ.get("LEVERET_DATA_DIR", "leveret-data"), "control.sock")
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(TIMEOUT_S)
@@ -45,12 +46,13 @@ def amqp_ports() -> list[int]:
     if head.split()[1:2] != [b"200"]:
         raise Unwell("the control socket gives no answer")
     listeners = json.loads(body)["listeners"]
-    return sorted({int(listener["port"]) for listener in listeners if listener["protocol"] == "amqp"})
+    found = ((each["ip_address"], each["port"]) for each in listeners if each["protocol"] == "amqp")
+    return sorted({("localhost" if host in EVERYWHERE else str(host), int(port)) for host, port in found})
 
 
-def greet(port: int) -> None:
+def greet(host: str, port: int) -> None:
     """Begin to connect as a client. Raises Unwell, OSError."""
-    with socket.create_connection(("localhost", port), TIMEOUT_S) as connection:
+    with socket.create_connection((host, port), TIMEOUT_S) as connection:
         connection.sendall(GREETING)
         if connection.recv(1) != METHOD_FRAME:
             raise Unwell(f"port {port} does not speak AMQP")

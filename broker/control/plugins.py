@@ -9,6 +9,7 @@ from broker.control.failures import SOFTWARE, UNAVAILABLE, Failure
 from broker.control.verb import Session, Verb
 
 BUILT_IN: Final = (
+    "rabbitmq_auth_backend_oauth2",
     "rabbitmq_auth_mechanism_ssl",
     "rabbitmq_consistent_hash_exchange",
     "rabbitmq_delayed_message_exchange",
@@ -27,7 +28,6 @@ ACCEPTED: Final = (
     "rabbitmq_auth_backend_cache",
     "rabbitmq_auth_backend_http",
     "rabbitmq_auth_backend_ldap",
-    "rabbitmq_auth_backend_oauth2",
     "rabbitmq_event_exchange",
     "rabbitmq_federation",
     "rabbitmq_federation_management",

@@ -91,6 +91,8 @@ def test_a_script_declares_publishes_and_gets_with_rabbitmqadmin(leveret: Contai
         rabbitmqadmin publish exchange=orders routing_key=orders.1 payload=hello
         rabbitmqadmin get queue=orders.new ackmode=ack_requeue_false
         rabbitmqadmin -f bash list queues name
+        rabbitmqadmin declare queue --name orders.old --durable true
+        rabbitmqadmin delete queue --name orders.old
         rabbitmqadmin delete queue name=orders.new
         rabbitmqadmin delete exchange name=orders
     """

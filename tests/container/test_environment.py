@@ -127,6 +127,18 @@ def test_mounted_definitions_are_there_when_it_is_ready(run: Callable[..., Conta
         connection.channel().queue_declare("new", passive=True)
 
 
+def test_tokens_are_understood_without_installing_anything(run: Callable[..., Container]) -> None:
+    """As in the official image, which has the plugin: a start without what tokens need would end with an error."""
+    container = run(
+        "--env=LEVERET_AUTH_BACKENDS=oauth2,internal",
+        "--env=LEVERET_OAUTH2_RESOURCE_SERVER_ID=rabbitmq",
+        "--env=LEVERET_OAUTH2_JWKS_URL=https://issuer.invalid/keys",
+    )
+    with container.connect() as connection:
+        connection.channel().queue_declare("new")
+    assert container.execute("rabbitmq-plugins", "is_enabled", "rabbitmq_auth_backend_oauth2").returncode == 0
+
+
 def test_a_plugins_file_is_passed_over(run: Callable[..., Container], tmp_path: Path) -> None:
     path = mounted(tmp_path, "enabled_plugins", "[rabbitmq_management,rabbitmq_prometheus].\n")
     container = run(f"--volume={path}:/etc/rabbitmq/enabled_plugins:ro")

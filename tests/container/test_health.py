@@ -42,6 +42,7 @@ def check_of(container: Container) -> list[str]:
         pytest.param((), id="as it is"),
         pytest.param(("--read-only",), id="read-only root"),
         pytest.param(("--env=LEVERET_PORT=5700",), id="another port"),
+        pytest.param(("--env=RABBITMQ_NODE_IP_ADDRESS=127.0.0.2",), id="another address"),
     ],
 )
 def test_a_running_broker_is_healthy(run: Callable[..., Container], options: tuple[str, ...]) -> None:

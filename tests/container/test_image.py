@@ -17,7 +17,8 @@ STOP_S = 5.0
 
 def test_the_image_names_its_user_ports_volume_and_health_check(engine: Engine) -> None:
     configuration = engine.command("image", "inspect", "--format={{json .Config}}", engine.image)
-    for part in ('"5671/tcp"', '"5672/tcp"', '"15672/tcp"', '"15692/tcp"', '"/var/lib/rabbitmq"', '"999:999"'):
+    ports = [f'"{port}/tcp"' for port in (5671, 5672, 15671, 15672, 15691, 15692)]
+    for part in (*ports, '"/var/lib/rabbitmq"', '"999:999"'):
         assert part in configuration
 
 
