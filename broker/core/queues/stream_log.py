@@ -114,12 +114,14 @@ class StreamLog:
     ) -> int:
         """Let about ``octets`` leave memory, the oldest first, up to what may not yet; return how many did.
 
-        ``keep`` says where messages are then: in a page file, or in the log. Neighbours become one.
+        ``keep`` says where messages are then: in a page file, or in the log. Neighbours of one segment become
+        one: a segment is forgotten as a whole, and nothing else with it.
         """
         start = stop = self._parked_count
         firsts, times_ms = array("Q"), array("q")
         places: list[Stretch | int | tuple[int, Page]] = []
         left, last, next_id = octets, None, -1
+        boundaries = {segment.first_offset for segment in self._segments}
         while stop < len(self._stretches) and left > 0:
             stretch = self._stretch(stop)
             if not may_leave(stretch):
@@ -128,11 +130,11 @@ class StreamLog:
             offset, time_ms = self._firsts[stop], self._times_ms[stop]
             for part in neighbours(stretch):
                 page = keep(part)
-                if (page, time_ms) != last or part.ids.start != next_id:
+                if (page, time_ms) != last or part.ids.start != next_id or offset in boundaries:
                     firsts.append(offset)
                     times_ms.append(time_ms)
                     places.append(part.ids.start if page is None else (part.ids.start, page))
-                last, next_id = (page, time_ms), part.ids.stop
+                last, next_id = (page, time_ms), part.ids[-1] + 1
                 offset += len(part.ids)
             stop += 1
         self._firsts[start:stop], self._times_ms[start:stop] = firsts, times_ms
