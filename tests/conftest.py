@@ -13,10 +13,11 @@ import hypothesis
 import pytest
 
 from tests.brokers import RunningBroker
-from tests.torture import MEASURED, TALLY
+from tests.torture import IS_NIGHT, MEASURED, TALLY
 
-# How long an example takes says how busy the machine is, and nothing of what is tested.
-hypothesis.settings.register_profile("any machine", deadline=None)
+# How long an example takes says how busy the machine is, and nothing of what is tested. By day the examples follow from
+# the test, so that a commit passes or fails wherever it is tried; the nights try others each time.
+hypothesis.settings.register_profile("any machine", deadline=None, derandomize=not IS_NIGHT)
 hypothesis.settings.load_profile("any machine")
 
 
