@@ -2,7 +2,6 @@
 
 import resource
 import socket
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -13,15 +12,9 @@ import pytest
 
 from protocol.constants import PROTOCOL_HEADER
 from tests.brokers import RunningBroker
+from tests.faults.clients import until
 
 DEADLINE_S = 60.0
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, what
-        time.sleep(0.01)
 
 
 def test_descriptors_run_out(tmp_path: Path) -> None:
