@@ -4,7 +4,6 @@ Ref: basic content header.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
 from typing import Any, Final
 
 from broker.core.json_tables import json_of, table_of
@@ -14,30 +13,12 @@ from protocol.constants import FRAME_END_OCTET
 from protocol.content import FRAME_HEAD, Shape, address_of, header_facts
 from protocol.delivery import body_frames
 from protocol.errors import AmqpError
-from protocol.headers import properties_of
-from protocol.tables import decode_table, encode_table
+from protocol.properties import FLAGS, OCTETS_OF, properties_by_name
+from protocol.tables import encode_table
 
 FRAME_MAX: Final = 131_072
 CHANNEL: Final = 1
 SHORT_MAX_OCTETS: Final = 255
-
-FLAGS: Final[Mapping[str, int]] = {
-    "content_type": 1 << 15,
-    "content_encoding": 1 << 14,
-    "headers": 1 << 13,
-    "delivery_mode": 1 << 12,
-    "priority": 1 << 11,
-    "correlation_id": 1 << 10,
-    "reply_to": 1 << 9,
-    "expiration": 1 << 8,
-    "message_id": 1 << 7,
-    "timestamp": 1 << 6,
-    "type": 1 << 5,
-    "user_id": 1 << 4,
-    "app_id": 1 << 3,
-    "cluster_id": 1 << 2,
-}
-OCTETS_OF: Final = {"delivery_mode": 1, "priority": 1, "timestamp": 8}
 
 
 def message_of(exchange: str, routing_key: str, properties: object, body: bytes) -> tuple[Shape, bytes]:
@@ -98,26 +79,10 @@ def body_in(payload: object, encoding: Any) -> bytes:
 
 def properties_json(payload: bytes) -> dict[str, Any] | list[Any]:
     """Return the properties of a header frame's payload; RabbitMQ writes none as an empty list."""
-    found: dict[str, Any] = {}
-    octets_by_flag = properties_of(payload)
-    for name, flag in FLAGS.items():
-        octets = octets_by_flag.get(flag)
-        if octets is None:
-            continue
-        if name == "headers":
-            found[name] = _headers(octets)
-        elif name in OCTETS_OF:
-            found[name] = int.from_bytes(octets)
-        else:
-            found[name] = octets[1:].decode("utf-8", "replace")
+    found = properties_by_name(payload)
+    if "headers" in found:
+        found["headers"] = json_of(found["headers"])
     return found or []
-
-
-def _headers(octets: bytes) -> Any:
-    try:
-        return json_of(decode_table(octets))
-    except AmqpError:
-        return {}  # A client sent what nobody can read.
 
 
 def payload_json(body: bytes, encoding: str, truncate: int | None) -> dict[str, Any]:

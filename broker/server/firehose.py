@@ -18,8 +18,9 @@ from broker.core.vhosts import VirtualHost
 from protocol.content import Shape
 from protocol.delivery import DeliveryWriter
 from protocol.errors import AmqpError
-from protocol.headers import properties_of, with_header_payload
-from protocol.tables import FieldTable, SignedInt, decode_table, encode_table
+from protocol.headers import with_header_payload
+from protocol.properties import FLAGS, OCTETS_OF, properties_by_name
+from protocol.tables import FieldTable, SignedInt, encode_table
 
 if TYPE_CHECKING:
     from broker.server.broker import Broker
@@ -27,25 +28,6 @@ if TYPE_CHECKING:
 
 TRACE_EXCHANGE: Final = "amq.rabbitmq.trace"
 
-_HEADERS: Final = 1 << 13
-_TEXTS: Final = {
-    "cluster_id": 1 << 2,
-    "app_id": 1 << 3,
-    "user_id": 1 << 4,
-    "type": 1 << 5,
-    "timestamp": 1 << 6,
-    "message_id": 1 << 7,
-    "expiration": 1 << 8,
-    "reply_to": 1 << 9,
-    "correlation_id": 1 << 10,
-    "priority": 1 << 11,
-    "delivery_mode": 1 << 12,
-    "headers": _HEADERS,
-    "content_encoding": 1 << 14,
-    "content_type": 1 << 15,
-}
-"""Properties in the order of the copy's table: RabbitMQ's, the last of the content header first."""
-_NUMBERS: Final = ("timestamp", "priority", "delivery_mode")
 _SIGNED_INT_MAX: Final = (1 << 31) - 1
 
 
@@ -176,7 +158,7 @@ class Firehose:
             "node": self._node,
             **more,
         }
-        header = payload[:12] + _HEADERS.to_bytes(2) + encode_table(headers)
+        header = payload[:12] + FLAGS["headers"].to_bytes(2) + encode_table(headers)
         copy, copied = with_header_payload(shape, pieces, header)
         if not self._waiting:
             self._broker.loop.call_soon(self._publish_waiting)
@@ -201,24 +183,17 @@ def _facts(origin: Origin) -> FieldTable:
 
 
 def _properties(payload: bytes) -> FieldTable:
-    """Return the properties of a header frame's payload; of those that nobody can read, none."""
-    found: FieldTable = {}
+    """Return a header frame payload's properties in RabbitMQ's order, the last first; none if they are unreadable."""
     try:
-        octets_by_flag = properties_of(payload)
-        for name, flag in _TEXTS.items():
-            octets = octets_by_flag.get(flag)
-            if octets is None:
-                continue
-            if name == "headers":
-                found[name] = decode_table(octets)
-            elif name in _NUMBERS:
-                number = int.from_bytes(octets, signed=name == "timestamp")
-                found[name] = SignedInt(number) if abs(number) <= _SIGNED_INT_MAX else number
-            else:
-                found[name] = octets[1:].decode("utf-8", "replace")
+        found = properties_by_name(payload)
     except AmqpError:
         return {}
-    return found
+    return {name: _number(found[name]) if name in OCTETS_OF else found[name] for name in reversed(found)}
+
+
+def _number(value: int) -> int:
+    """Return a number as RabbitMQ writes it: a signed one of 32 bits, or of 64 where it does not fit."""
+    return SignedInt(value) if value <= _SIGNED_INT_MAX else value - ((value >> 63) << 64)
 
 
 def _copies_told(properties: FieldTable) -> list[str]:
