@@ -1,6 +1,5 @@
 """Queues far deeper than the 1 MiB that a broker may keep in memory here, of messages of several kinds."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ import pytest
 
 from tests.brokers import RunningBroker
 from tests.clients.waiting import ready_count
+from tests.waiting import until
 
 COUNT = 30_000
-DEADLINE_S = 20.0
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 TRANSIENT = pika.BasicProperties(delivery_mode=1)
 
@@ -63,10 +62,7 @@ def page_files(broker: RunningBroker) -> list[Path]:
 
 def wait_unpaged(broker: RunningBroker) -> None:
     """Until no page file is left; a thread removes them."""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while files := page_files(broker):
-        assert time.monotonic() < deadline_s, files
-        time.sleep(0.01)
+    until(lambda: not page_files(broker), "a page file stays")
 
 
 def test_transient_messages_are_paged_beside_persistent_ones(own_broker: RunningBroker) -> None:

@@ -20,9 +20,10 @@ from pamqp import commands
 
 from protocol.methods import build, encode_method
 from tests.brokers import RunningBroker
-from tests.faults.clients import log_in, read_until, resident_octets, until
+from tests.faults.clients import log_in, read_until, resident_octets
 from tests.protocol.octets import PERSISTENT, ack_frame, message
 from tests.torture import count, measured, ran
+from tests.waiting import until
 
 COUNT: Final = int(os.environ.get("LEVERET_DEEP_COUNT", str(count(100_000, 10_000_000))))
 BODY_OCTETS: Final = int(os.environ.get("LEVERET_DEEP_OCTETS", str(count(60, 2000))))

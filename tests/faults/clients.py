@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from pamqp import commands
 from protocol.constants import PROTOCOL_HEADER
 from protocol.methods import build, encode_method
 from tests.brokers import RunningBroker
+from tests.waiting import DEADLINE_S, until
 
-DEADLINE_S = 60.0
 ROOM_OCTETS = 64 << 20
 OPEN_OK = b"\x00\x0a\x00\x29"
 
@@ -85,13 +85,6 @@ def descriptors(broker: RunningBroker) -> int:
 
 def resident_octets(broker: RunningBroker) -> int:
     return int(Path(f"/proc/{broker.pid}/statm").read_text().split()[1]) * 4096
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def log_in(broker: RunningBroker, greeting: bytes = HELLO) -> socket.socket:

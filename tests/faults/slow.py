@@ -14,9 +14,10 @@ from pamqp import commands
 
 from protocol.methods import build, encode_method
 from tests.brokers import RunningBroker
-from tests.faults.clients import DEADLINE_S, ROOM_OCTETS, Healthy, hello, log_in, resident_octets, until
+from tests.faults.clients import ROOM_OCTETS, Healthy, hello, log_in, resident_octets
 from tests.protocol.octets import message
 from tests.torture import count, measured, ran
+from tests.waiting import DEADLINE_S, until
 
 STALL_S = count(60, 1800)
 MESSAGES = 100_000

@@ -14,9 +14,10 @@ from pamqp import commands
 
 from protocol.methods import build, encode_method
 from tests.brokers import RunningBroker
-from tests.faults.clients import DEADLINE_S, HELLO, descriptors, log_in, read_until, resident_octets, unharmed
+from tests.faults.clients import HELLO, descriptors, log_in, read_until, resident_octets, unharmed
 from tests.protocol.octets import message
 from tests.torture import count, measured, ran
+from tests.waiting import DEADLINE_S
 
 IDLE = count(1000, 10_000)
 BUSY = count(100, 1000)

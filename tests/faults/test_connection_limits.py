@@ -12,9 +12,7 @@ import pytest
 
 from protocol.constants import PROTOCOL_HEADER
 from tests.brokers import RunningBroker
-from tests.faults.clients import until
-
-DEADLINE_S = 60.0
+from tests.waiting import DEADLINE_S, until
 
 
 def test_descriptors_run_out(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 from urllib.parse import quote
 
@@ -13,16 +12,7 @@ import pytest
 from tests.brokers import RunningBroker
 from tests.management.client import NOT_FOUND, Api, error
 from tests.management.conftest import Node
-
-WAIT_S = 10.0
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """Return the first true result of ``condition``, asked again and again."""
-    deadline = monotonic() + WAIT_S
-    while not (result := condition()):
-        assert monotonic() < deadline, "it did not happen"
-    return result
+from tests.waiting import DEADLINE_S, until
 
 
 def test_lists_come_in_pages_sorted_with_some_columns(api: Api, place: str) -> None:
@@ -96,7 +86,7 @@ def test_connection_its_channels_and_consumers_are_shown_and_it_is_closed(
     assert locked.body["reason"].startswith("cannot obtain exclusive access to locked queue 'q'")
     assert api("DELETE", path, x_reason="enough").status == 204
     with pytest.raises(pika.exceptions.ConnectionClosedByBroker) as closed:
-        connection.process_data_events(WAIT_S)
+        connection.process_data_events(DEADLINE_S)
     assert (closed.value.reply_code, closed.value.reply_text) == (320, "CONNECTION_FORCED - enough")
     assert error(api("GET", path)) == NOT_FOUND
     assert error(api("DELETE", "connections/nope")) == NOT_FOUND
@@ -125,7 +115,7 @@ def test_message_statistics_count_each_message_once(
         shown: dict[str, int] = api.get(f"queues/{place}/q")["message_stats"]
         return shown
 
-    until(lambda: stats().get("ack") == 1)
+    until(lambda: stats().get("ack") == 1, "the ack is not counted")
     assert (stats()["publish"], stats()["deliver"], stats()["redeliver"]) == (7, 7, 0)
     exchange = api.get(f"exchanges/{place}/amq.fanout")["message_stats"]
     assert (exchange["publish_in"], exchange["publish_out"]) == (7, 7)
@@ -444,7 +434,9 @@ def test_browsing_shows_messages_and_changes_nothing(
     for number in range(5):
         channel.basic_publish("", "q", b"m%d" % number)
     held, _, _ = channel.basic_get("q")
-    page = until(lambda: (found := api.get(f"queues/{place}/q/messages"))["total_count"] == 4 and found)
+    page = until(
+        lambda: (found := api.get(f"queues/{place}/q/messages"))["total_count"] == 4 and found, "one is missing"
+    )
     assert [(item["position"], item["payload"]) for item in page["items"]] == [
         (0, "m1"),
         (1, "m2"),
@@ -487,7 +479,7 @@ def test_waiting_ends_when_the_condition_holds(api: Api, place: str, vhost: str)
     api.put(f"queues/{place}/q")
     api.publish(vhost, "q")
     api.publish(vhost, "q")
-    waiter.join(WAIT_S)
+    waiter.join(DEADLINE_S)
     assert answers[0]["messages"] == 2
     late = api("GET", f"queues/{place}/q/wait?messages=0&timeout=0.05")
     assert late.status == 408
