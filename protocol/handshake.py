@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from platform import python_version
-from typing import Final
+from typing import Final, NamedTuple
 
 from pamqp.base import Frame
 from pamqp.commands import Connection
@@ -105,8 +105,7 @@ class Offer:
         return frame
 
 
-@dataclass(frozen=True, slots=True)
-class Negotiated:
+class Negotiated(NamedTuple):
     """What holds for the open connection. ``channel_max`` counts open channels; ``heartbeat_s`` 0 is none."""
 
     user: str
@@ -268,19 +267,22 @@ class Handshake:
 
     def receive_method(self, method: Frame) -> bytes:
         """As ``receive``, for a decoded method on channel 0."""
-        match self._state, method:
-            case _State.STARTING, Connection.StartOk():
+        state = self._state
+        if state is _State.STARTING:
+            if isinstance(method, Connection.StartOk):
                 return self._start_ok(method)
-            case _State.SECURING, Connection.SecureOk() if self._answer is not None:
+        elif state is _State.SECURING:
+            if isinstance(method, Connection.SecureOk) and self._answer is not None:
                 return self._log_in(self._answer, octets_of(method.response))
-            case _State.TUNING, Connection.TuneOk():
+        elif state is _State.TUNING or state is _State.OPENING:
+            if state is _State.TUNING and isinstance(method, Connection.TuneOk):
                 return self._tune_ok(method)
-            case _State.OPENING, Connection.Open():
+            if state is _State.OPENING and isinstance(method, Connection.Open):
                 return self._open(method)
-            case ((_State.TUNING | _State.OPENING), Connection.Close()):
+            if isinstance(method, Connection.Close):
                 self._state = _State.CLOSED
                 return encode_method(0, Connection.CloseOk())
-            case _State.OPENING, _:
+            if state is _State.OPENING:
                 class_id, method_id = ids_of(method)
                 raise ChannelFault(
                     "unexpected method in connection state opening", class_id=class_id, method_id=method_id

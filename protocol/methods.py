@@ -13,7 +13,7 @@ from struct import Struct
 from typing import ClassVar, Final, NamedTuple, TypeVar
 
 from pamqp.base import Frame
-from pamqp.commands import INDEX_MAPPING, Queue
+from pamqp.commands import INDEX_MAPPING, Connection, Queue
 
 from protocol import constants
 from protocol.constants import CLASS_CONNECTION, FRAME_END_OCTET, FRAME_METHOD, SHORTSTR_MAX_OCTETS
@@ -25,7 +25,7 @@ from protocol.errors import (
     erlang_binary,
     frame_excerpt,
 )
-from protocol.tables import decode_table, encode_table
+from protocol.tables import decode_table, encode_table, known_table
 
 AnyFrame = TypeVar("AnyFrame", bound=Frame)
 
@@ -216,6 +216,10 @@ def _read_table(method: Frame, names: tuple[str, ...], octets: bytes) -> None:
     setattr(method, names[0], decode_table(octets))
 
 
+def _read_client_properties(method: Frame, names: tuple[str, ...], octets: bytes) -> None:
+    setattr(method, names[0], known_table(octets))
+
+
 def _unsigned_writer(layout: str) -> Callable[[list[object]], bytes]:
     pack = Struct(layout).pack
 
@@ -275,6 +279,11 @@ def _layout_of(method_class: type[Frame]) -> _Layout:
         else:
             groups.append((data_type, [name]))
     fields = tuple(_field_of(data_type, tuple(names)) for data_type, names in groups)
+    if method_class is Connection.StartOk:
+        fields = tuple(
+            field._replace(read=_read_client_properties) if field.names == ("client_properties",) else field
+            for field in fields
+        )
     ids = method_class.index >> 16, method_class.index & 0xFFFF
     return _Layout(method_class, fields, ids[0] == CLASS_CONNECTION or ids in _FROM_CLIENT)
 

@@ -27,6 +27,11 @@ Values by field type: ``t`` bool, ``S`` str (bytes where not UTF-8), ``l`` and `
 MAX_DEPTH: Final = 100
 """Tables and arrays inside each other; deeper is refused, for a frame could nest 26,000 of them."""
 
+KNOWN_COUNT: Final = 64
+KNOWN_OCTETS: Final = 2048
+"""So many tables that clients say of themselves are kept, none larger than this."""
+_known_tables: dict[bytes, FieldTable] = {}
+
 
 class TypedInt(int):
     """An integer that remembers its field type and equals any int of its value; plain int is ``l``."""
@@ -130,6 +135,21 @@ def decode_table(octets: bytes) -> FieldTable:
     table, stop = table_at(octets, 0, len(octets))
     if stop != len(octets):
         raise SyntaxFault("malformed field table: octets after its end")
+    return table
+
+
+def known_table(octets: bytes) -> FieldTable:
+    """As ``decode_table``; the same octets give the same table, which nobody may change.
+
+    For what a client says of itself: a thousand connections of one program say the same, and cost one table.
+    """
+    table = _known_tables.get(octets)
+    if table is None:
+        table = decode_table(octets)
+        if len(octets) <= KNOWN_OCTETS:
+            if len(_known_tables) >= KNOWN_COUNT:
+                _known_tables.clear()
+            _known_tables[octets] = table
     return table
 
 

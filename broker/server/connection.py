@@ -242,14 +242,14 @@ class Connection(asyncio.Protocol):
             raise ChannelFault(detail, class_id=class_id, method_id=method_id)
 
     def _handle_method(self, event: MethodFrame, channel: Channel | None) -> None:
-        payload = event.payload
-        class_id, method_id = int.from_bytes(payload[:2]), int.from_bytes(payload[2:4])
         if self._handshake is not None:
             try:
                 self._continue_handshake(event)
             except KeysWanted:
                 self._hold(event)
             return
+        payload = event.payload
+        class_id, method_id = int.from_bytes(payload[:2]), int.from_bytes(payload[2:4])
         if channel is not None and channel.is_closing and class_id != 20:
             return
         method = decode_method(payload, from_server=True)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from protocol.errors import SyntaxFault
 from protocol.tables import (
+    KNOWN_COUNT,
+    KNOWN_OCTETS,
     MAX_DEPTH,
     Byte,
     FieldTable,
@@ -24,6 +26,7 @@ from protocol.tables import (
     encode_table,
     fields_between,
     is_integer,
+    known_table,
     same_value,
     type_name,
 )
@@ -270,3 +273,20 @@ def test_mutated_tables_decode_or_are_syntax_faults(data: st.DataObject) -> None
         return
     if not any(isinstance(value, float) and math.isnan(value) for value in table.values()):
         assert decode_table(encode_table(table)) == table
+
+
+def test_what_clients_say_of_themselves_is_decoded_once() -> None:
+    octets = encode_table({"product": "pika", "capabilities": {"basic.nack": True}})
+    table = known_table(octets)
+    assert table == decode_table(octets)
+    assert known_table(bytes(octets)) is table
+
+
+def test_tables_that_differ_each_time_are_not_gathered() -> None:
+    first = encode_table({"name": "the first client"})
+    table = known_table(first)
+    for number in range(KNOWN_COUNT):
+        assert known_table(encode_table({"name": f"client {number}"})) == {"name": f"client {number}"}
+    assert known_table(first) is not table
+    large = encode_table({"name": "x" * KNOWN_OCTETS})
+    assert known_table(large) is not known_table(large)

@@ -10,6 +10,7 @@ import hmac
 import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from broker.core.access.errors import Unacceptable
@@ -56,6 +57,7 @@ def _hash(algorithm: str) -> Callable[[bytes], Any]:
     return found
 
 
+@lru_cache(maxsize=64)
 def _octets(password_hash: str) -> bytes:
     try:
         return b64decode(password_hash, validate=True)
