@@ -239,7 +239,17 @@ class Unacked:
 class _Parking:
     """Makes few blocks of many deliveries: neighbours by tag, of one queue and consumer, in one place."""
 
-    __slots__ = ("_alike", "_blocks", "_fillers", "_first_tag", "_residency", "_spans", "_stop_tag", "octets")
+    __slots__ = (
+        "_alike",
+        "_blocks",
+        "_body_octets",
+        "_fillers",
+        "_first_tag",
+        "_residency",
+        "_spans",
+        "_stop_tag",
+        "octets",
+    )
 
     def __init__(self, residency: Residency) -> None:
         self._residency = residency
@@ -248,6 +258,7 @@ class _Parking:
         self._spans = Spans()
         self._alike: tuple[ClassicQueue, Consumer | None, bool, bool, Page | None] | None = None
         self._first_tag = self._stop_tag = 0
+        self._body_octets = 0
         self.octets = 0
 
     def add(self, delivery: Delivery, durable_id: int) -> bool:
@@ -265,6 +276,7 @@ class _Parking:
                 self._end()
                 self._alike, self._first_tag = alike, tag
             self._spans.append(part.ids)
+            self._body_octets += part.body_octets()
             tag += len(part.ids)
             self._stop_tag = tag
         return True
@@ -286,9 +298,9 @@ class _Parking:
         if self._alike is None:
             return
         queue, consumer, redelivered, is_logged, page = self._alike
-        run = ParkedRun(page, self._spans, is_logged, redelivered)
+        run = ParkedRun(page, self._spans, is_logged, redelivered, self._body_octets / self._spans.message_count)
         if len(self._spans) == 1:
             self._blocks.append(Delivery(self._first_tag, queue, consumer, next(run.stretches())))
         else:
             self._blocks.append(ParkedDelivery(self._first_tag, queue, consumer, run))
-        self._alike, self._spans = None, Spans()
+        self._alike, self._spans, self._body_octets = None, Spans(), 0

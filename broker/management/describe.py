@@ -16,6 +16,7 @@ from broker.core.queues.reply import ReplyQueue
 from broker.core.queues.stream import StreamQueue
 from broker.core.vhosts import VirtualHost
 from broker.management.node import ManagedNode
+from broker.management.queue_sizes import HeldSizes, described_sizes
 from broker.server.channel import Channel
 from broker.server.connection import Connection
 from broker.server.counters import SAMPLED, Counts, counts_of, exchange_counts_of, type_of
@@ -28,9 +29,6 @@ READY_AT: Final = len(SAMPLED)
 UNACKED_AT: Final = READY_AT + 1
 RECEIVED_AT: Final = READY_AT + 2
 SENT_AT: Final = READY_AT + 3
-
-LOOKED_AT: Final = 1000
-"""Stretches of a queue that are looked at to tell its size."""
 
 PUBLISH_KEYS: Final = ("publish", "confirm", "return_unroutable", "drop_unroutable")
 DELIVER_KEYS: Final = (
@@ -102,7 +100,7 @@ def queue_totals(queue: ClassicQueue) -> Described:
     }
 
 
-def describe_queue(node: ManagedNode, vhost: VirtualHost, queue: ClassicQueue) -> Described:
+def describe_queue(node: ManagedNode, vhost: VirtualHost, queue: ClassicQueue, held: HeldSizes) -> Described:
     """Return a queue as in lists."""
     described = queue_basics(node, queue) | _queue_depth(node, queue) | _queue_consumers(queue)
     ruling = vhost.policies.of_queue(queue) if not vhost.policies.is_empty else None
@@ -123,7 +121,7 @@ def describe_queue(node: ManagedNode, vhost: VirtualHost, queue: ClassicQueue) -
         described["message_stats"] = stats
     if isinstance(queue.exclusive_owner, Connection):
         described["owner_pid_details"] = connection_details(queue.exclusive_owner)
-    return described | _queue_of_type(node, queue)
+    return described | _queue_of_type(node, queue, held)
 
 
 def _queue_depth(node: ManagedNode, queue: ClassicQueue) -> Described:
@@ -162,7 +160,7 @@ def head_timestamp(queue: ClassicQueue) -> int | None:
     return None if digits is None else int(digits)
 
 
-def _queue_of_type(node: ManagedNode, queue: ClassicQueue) -> Described:
+def _queue_of_type(node: ManagedNode, queue: ClassicQueue, held: HeldSizes) -> Described:
     """Return the keys that queues of one type alone have."""
     kind = type_of(queue)
     active = queue.line.active if queue.line.is_single else None
@@ -170,7 +168,7 @@ def _queue_of_type(node: ManagedNode, queue: ClassicQueue) -> Described:
     if kind == "classic":
         exclusive = next((consumer.tag for consumer in queue.consumers if consumer.exclusive), None)
         return {
-            **body_octets(queue),
+            **described_sizes(queue, held.of(queue)),
             "exclusive_consumer_tag": exclusive,
             "head_message_timestamp": head_timestamp(queue),
             "recoverable_slaves": None,
@@ -178,7 +176,8 @@ def _queue_of_type(node: ManagedNode, queue: ClassicQueue) -> Described:
         }
     described: Described = {"members": [node.name], "online": [node.name]}
     if kind == "quorum":
-        octets = {key: value for key, value in body_octets(queue).items() if "paged_out" not in key}
+        sizes = described_sizes(queue, held.of(queue))
+        octets = {key: value for key, value in sizes.items() if "paged_out" not in key}
         described |= octets | {
             "leader": node.name,
             "message_bytes_dlx": 0,
@@ -189,37 +188,6 @@ def _queue_of_type(node: ManagedNode, queue: ClassicQueue) -> Described:
     else:
         described |= {"leader": node.name, "readers": {node.name: queue.consumer_count}}
     return described
-
-
-def body_octets(queue: ClassicQueue) -> Described:
-    """Return the sizes of what is ready, in octets; of a long queue they are estimated from its head."""
-    stretches = queue.backlog.stretches()
-    octets = persistent_octets = persistent = count = 0
-    for stretch in stretches[:LOOKED_AT]:
-        size = stretch.body_octets()
-        octets += size
-        count += len(stretch.pieces)
-        if queue.durable and stretch.shape.facts.persistent:
-            persistent_octets += size
-            persistent += len(stretch.pieces)
-    resident = count if len(stretches) <= LOOKED_AT else sum(len(stretch.pieces) for stretch in stretches)
-    ready = queue.message_count
-    if count and count != ready:
-        octets, persistent_octets = octets * ready // count, persistent_octets * ready // count
-        persistent = persistent * ready // count
-    return {
-        "message_bytes": octets,
-        "message_bytes_paged_out": 0,
-        "message_bytes_persistent": persistent_octets,
-        "message_bytes_ram": octets,
-        "message_bytes_ready": octets,
-        "message_bytes_unacknowledged": 0,
-        "messages_paged_out": max(0, ready - resident),
-        "messages_persistent": persistent,
-        "messages_ram": min(ready, resident) + queue.unacked_count,
-        "messages_ready_ram": min(ready, resident),
-        "messages_unacknowledged_ram": queue.unacked_count,
-    }
 
 
 # Consumers
@@ -290,16 +258,16 @@ def channel_name(channel: Channel) -> str:
 
 def describe_channel(node: ManagedNode, channel: Channel) -> Described:
     """Return a channel as in lists."""
-    connection = channel.connection
+    connection, transaction = channel.connection, channel.transaction
     described: Described = {
-        "acks_uncommitted": 0,
+        "acks_uncommitted": transaction.settled_count if transaction is not None else 0,
         "confirm": channel.is_confirming,
         "connection_details": connection_details(connection),
         "consumer_count": len(channel.consumers),
         "garbage_collection": NO_GARBAGE,
         "global_prefetch_count": channel.global_prefetch,
         "messages_unacknowledged": channel.unacked.count,
-        "messages_uncommitted": 0,
+        "messages_uncommitted": transaction.published_count if transaction is not None else 0,
         "messages_unconfirmed": channel.unconfirmed_count if channel.is_confirming else 0,
         "name": channel_name(channel),
         "node": node.name,

@@ -9,7 +9,8 @@ from typing import Any, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from broker.core.queues.classic import ClassicQueue
-from broker.management.describe import body_octets, channel_name, consumer_capacity, head_timestamp
+from broker.management.describe import channel_name, consumer_capacity, head_timestamp
+from broker.management.queue_sizes import HeldSizes, described_sizes
 from broker.server.broker import Broker
 from broker.server.channel import Channel
 from broker.server.connection import Connection
@@ -101,7 +102,8 @@ class ObjectMetrics:
 
     def queue_fine(self) -> Iterator[Metric]:
         """Yield what of each queue is looked for."""
-        yield from self._of_queues(FINE, _fine)
+        held = HeldSizes(self._broker)
+        yield from self._of_queues(FINE, lambda queue: _fine(queue, held))
 
     def queue_consumer_count(self) -> Iterator[Metric]:
         """Yield the consumers alone."""
@@ -220,8 +222,9 @@ def _coarse(queue: ClassicQueue) -> dict[str, float]:
     }
 
 
-def _fine(queue: ClassicQueue) -> dict[str, float]:
-    octets, capacity, timestamp = body_octets(queue), consumer_capacity(queue), head_timestamp(queue)
+def _fine(queue: ClassicQueue, held: HeldSizes) -> dict[str, float]:
+    octets, capacity = described_sizes(queue, held.of(queue)), consumer_capacity(queue)
+    timestamp = head_timestamp(queue)
     return {
         "consumers": queue.consumer_count,
         "consumer_capacity": capacity,

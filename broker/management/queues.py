@@ -9,6 +9,7 @@ from broker.core.vhosts import VirtualHost
 from broker.management.call import CREATED, NO_CONTENT, Call, Empty, Listing, found, text_in, truth_in
 from broker.management.describe import describe_consumer, describe_queue, queue_basics, queue_totals
 from broker.management.errors import BadRequest
+from broker.management.queue_sizes import HeldSizes
 from broker.management.routing import Row
 
 
@@ -41,9 +42,10 @@ def _listing(call: Call, vhosts: list[VirtualHost]) -> Listing:
             ),
         )
     call.node.rates.ask()
+    held = HeldSizes(call.broker)
     return Listing(
         queues,
-        lambda each: describe_queue(call.node, call.broker.vhosts[each.vhost_name], each),
+        lambda each: describe_queue(call.node, call.broker.vhosts[each.vhost_name], each, held),
         keys=lambda each: {"name": each.name, "vhost": each.vhost_name},
     )
 
@@ -60,7 +62,7 @@ def get_queue(call: Call) -> dict[str, Any]:
     queue = named_queue(call)
     call.node.rates.ask()
     consumers = [describe_consumer(call.node, consumer) for consumer in queue.consumers]
-    described = describe_queue(call.node, call.vhost(), queue)
+    described = describe_queue(call.node, call.vhost(), queue, HeldSizes(call.broker))
     return {"consumer_details": consumers, "deliveries": [], "incoming": []} | described
 
 

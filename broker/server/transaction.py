@@ -4,6 +4,8 @@ Routes are found and tags are checked when a method comes; queues see nothing be
 RabbitMQ: Broker Semantics (tx); ref: tx.select, tx.commit, tx.rollback.
 """
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from broker.core.publish.enqueue import Route
@@ -26,6 +28,20 @@ class Transaction:
         self._channel = channel
         self._publishes: list[tuple[PublishMethod, Route, Shape, list[bytes]]] = []
         self._settlements: list[tuple[Disposition, list[Delivery]]] = []
+
+    @property
+    def published_count(self) -> int:
+        """How many messages wait for the commit."""
+        return sum(len(pieces) for _, _, _, pieces in self._publishes)
+
+    @property
+    def settled_count(self) -> int:
+        """How many deliveries were settled, and wait for it."""
+        return sum(delivery.count for delivery in self.settled())
+
+    def settled(self) -> Iterator[Delivery]:
+        """Yield the deliveries that were settled."""
+        return chain.from_iterable(deliveries for _, deliveries in self._settlements)
 
     def publish(self, publish: PublishMethod, route: Route, shape: Shape, pieces: list[bytes]) -> None:
         """Keep messages whose route was found."""

@@ -7,16 +7,18 @@ limits or the log.
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from broker.core.messages import Stretch
 from broker.core.queues.came_back import ReturnShelf
 from broker.core.queues.looking import Place
 from broker.core.queues.paged import Shelf
-from broker.core.queues.parked import ParkedStretch
+from broker.core.queues.parked import ParkedRun, ParkedStretch
 
 if TYPE_CHECKING:
     from broker.core.queues.classic import ClassicQueue
+    from broker.core.queues.sizes import Sizes
 
 
 def _first_id(stretch: Stretch) -> int:
@@ -158,6 +160,25 @@ class Backlog:
         octets = sum(stretch.body_octets() for stretch in self.stretches())
         octets += 0 if self._back is None else self._back.parked_body_octets()
         return octets if self._shelf is None else octets + self._shelf.body_octets
+
+    def add_sizes(self, ready: "Sizes", paged: "Sizes", *, may_persist: bool, keeps_all: bool) -> None:
+        """Add all messages to the sizes of those in memory, or of those that are not; nothing is read for it."""
+        if self._ready_at:
+            first = self._ready[0]
+            head = first.part(self._ready_at, len(first.pieces))
+            ready.add((head,), may_persist=may_persist, keeps_all=keeps_all)
+            ready.add(islice(self._ready, 1, None), may_persist=may_persist, keeps_all=keeps_all)
+        else:
+            ready.add(self._ready, may_persist=may_persist, keeps_all=keeps_all)
+        ready.add(self._returned, may_persist=may_persist, keeps_all=keeps_all)
+        if self._back is not None:
+            ready.add(self._back.stretches(), may_persist=may_persist, keeps_all=keeps_all)
+            for entry in self._back.places():
+                if isinstance(entry, ParkedRun):
+                    paged.add_run(entry)
+        if self._shelf is not None:
+            ready.add(self._tail, may_persist=may_persist, keeps_all=keeps_all)
+            paged.add_shelf(self._shelf)
 
     def count(self) -> None:
         """Have bodies counted that nobody has, beside all else; the queue is told what is found."""

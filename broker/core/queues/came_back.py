@@ -58,6 +58,7 @@ class ReturnShelf:
         before = entries[place - 1] if place else None
         if isinstance(before, ParkedRun):
             if isinstance(stretch, ParkedStretch) and self._is_by_id and _joins(before, stretch):
+                before.is_joined_by(len(stretch.ids), stretch.mean_octets)
                 before.spans.insert(stretch.ids)
                 return
             if self._is_by_id and before.spans.last_id > stretch.ids.start:
@@ -86,10 +87,12 @@ class ReturnShelf:
                     break
                 paged_octets += entry.resident_octets()
                 page = None if in_log else filler.add(entry)
-                entry = _run_of(ParkedStretch(page, entry.ids, self._queue.is_logged(entry), entry.redelivered))
+                is_logged, mean_octets = self._queue.is_logged(entry), entry.body_octets() / len(entry.ids)
+                entry = _run_of(ParkedStretch(page, entry.ids, is_logged, entry.redelivered, mean_octets))
             done += 1
             last = entries[-1] if entries else None
             if isinstance(last, ParkedRun) and self._follows(last, entry):
+                last.is_joined_by(entry.spans.message_count, entry.mean_octets)
                 for ids in entry.spans.ranges():
                     last.spans.append(ids)
             else:
@@ -280,4 +283,4 @@ def _joins(run: ParkedRun, stretch: ParkedStretch) -> bool:
 def _run_of(stretch: ParkedStretch) -> ParkedRun:
     spans = Spans()
     spans.append(stretch.ids)
-    return ParkedRun(stretch.page, spans, stretch.is_logged, stretch.redelivered)
+    return ParkedRun(stretch.page, spans, stretch.is_logged, stretch.redelivered, stretch.mean_octets)

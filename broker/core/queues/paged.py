@@ -201,8 +201,10 @@ class Shelf:
         "_uncounted",
         "body_octets",
         "head_octets",
+        "logged_octets",
         "message_count",
         "sections",
+        "uncounted_count",
     )
 
     def __init__(self, queue: "ClassicQueue", backlog: "Backlog", head_octets: int) -> None:
@@ -218,6 +220,10 @@ class Shelf:
         self.message_count = 0
         self.body_octets = 0
         """Of all bodies, but for those that the log gave back and nobody has counted."""
+        self.logged_octets = 0
+        """Of these, those of bodies that are in the log."""
+        self.uncounted_count = 0
+        """How many messages the log gave back that nobody has counted."""
         self._uncounted = range(0)  # within these ids is what nobody has counted
         self._counting: object = None  # the count that is under way
         self._residency.shelf_count += 1
@@ -230,7 +236,10 @@ class Shelf:
         ``is_logged`` says that the log is told when it is settled, ``is_in_log`` that it can be read there.
         """
         self.message_count += len(stretch.pieces)
-        self.body_octets += stretch.body_octets()
+        body_octets = stretch.body_octets()
+        self.body_octets += body_octets
+        if is_logged:
+            self.logged_octets += body_octets
         page = self._open
         if page is not None and page.octets >= PAGE_OCTETS:
             self.finish_put()
@@ -252,7 +261,9 @@ class Shelf:
         """Add messages that are in the log, and that nobody has looked at."""
         start = self._uncounted.start if self._uncounted else firsts[0]
         self._uncounted = range(start, firsts[-1] + counts[-1])
-        self.message_count += sum(counts)
+        count = sum(counts)
+        self.message_count += count
+        self.uncounted_count += count
         self._last_logged(redelivered).extend(firsts, counts)
 
     def _last_logged(self, redelivered: bool) -> LogSection:
@@ -373,8 +384,12 @@ class Shelf:
                 uncounted_octets = uncounted.body_octets()
                 arrived_octets += uncounted_octets
                 counted_octets -= uncounted_octets
+                self.uncounted_count -= len(uncounted.ids)
             self.body_octets -= counted_octets
+            if self._queue.is_logged(stretch):
+                self.logged_octets -= counted_octets
         lost = count - sum(len(stretch.pieces) for stretch in stretches)
+        self.uncounted_count -= min(lost, self.uncounted_count)
         self._backlog.take_back(stretches, octets)
         if arrived_octets:
             self._queue.counted(arrived_octets)
@@ -390,7 +405,7 @@ class Shelf:
             if isinstance(section, PageSection):
                 self._forget_page(section)
         self.sections.clear()
-        self.message_count = 0
+        self.message_count = self.uncounted_count = self.body_octets = self.logged_octets = 0
         self._residency.shelf_count -= 1
 
     # Of all
@@ -399,6 +414,14 @@ class Shelf:
         """Yield the ids of those that are in the log."""
         for section in self.sections:
             yield from section.ranges() if isinstance(section, LogSection) else section.logged
+
+    @property
+    def logged_count(self) -> int:
+        """How many messages are in the log."""
+        return sum(
+            section.message_count if isinstance(section, LogSection) else sum(map(len, section.logged))
+            for section in self.sections
+        )
 
     def count(self) -> None:
         """Have the bodies counted that nobody has: read in pieces, in a thread, so that nobody waits for it.
@@ -415,6 +438,7 @@ class Shelf:
         spans = [ids[: self._uncounted.stop - ids.start] for ids in spans if ids.start in self._uncounted]
         if not spans:
             self._uncounted = range(0)
+            self.uncounted_count = 0
             return
         self._counting = counting = object()
         convert = partial(load, self._residency.shapes, True)
@@ -432,6 +456,7 @@ class Shelf:
             here = section.first_id
         elif section is None:
             self._uncounted = range(0)
+            self.uncounted_count = 0
             return
         upto = left[0].start if left else spans[-1].stop
         still_here = range(max(here, self._uncounted.start), upto)
@@ -440,8 +465,10 @@ class Shelf:
             part = _within(Stretch(shape, ids, pieces), still_here)
             if part is not None:
                 octets += part.body_octets()
+                self.uncounted_count -= len(part.ids)
         self._uncounted = range(upto, max(upto, self._uncounted.stop))
         self.body_octets += octets
+        self.logged_octets += octets
         if octets:
             self._queue.counted(octets)
         if self._uncounted:

@@ -73,17 +73,21 @@ def _written(pages: "Pages", page: "weakref.ref[Page]", number: int | None) -> N
 class ParkedStretch(Stretch):
     """Neighbours of which only the ids are in memory: no pieces, and a shape that tells only whether they are logged.
 
-    ``page`` is None where the log has them. ``unparked`` reads them back.
+    ``page`` is None where the log has them. ``unparked`` reads them back. ``mean_octets`` is the size of a body, or of
+    all that were parked together the mean.
     """
 
-    __slots__ = ("page",)
+    __slots__ = ("mean_octets", "page")
 
-    def __init__(self, page: Page | None, ids: range, is_logged: bool, redelivered: bool) -> None:
+    def __init__(
+        self, page: Page | None, ids: range, is_logged: bool, redelivered: bool, mean_octets: float = 0.0
+    ) -> None:
         self.shape = _SHAPES[is_logged]
         self.ids = ids
         self.redelivered = redelivered
         self.deadline_ms = None
         self.page = page
+        self.mean_octets = mean_octets
 
     @property
     def is_logged(self) -> bool:
@@ -92,7 +96,12 @@ class ParkedStretch(Stretch):
 
     def part(self, start: int, stop: int, step: int = 1) -> Stretch:
         """As ``Stretch.part``."""
-        return ParkedStretch(self.page, part_of(self.ids, start, stop, step), self.is_logged, self.redelivered)
+        ids = part_of(self.ids, start, stop, step)
+        return ParkedStretch(self.page, ids, self.is_logged, self.redelivered, self.mean_octets)
+
+    def body_octets(self) -> int:
+        """Return the size of all bodies together, by their mean."""
+        return round(self.mean_octets * len(self.ids))
 
     def resident_octets(self) -> int:
         """Return about what it takes in memory."""
@@ -100,28 +109,43 @@ class ParkedStretch(Stretch):
 
     def returned(self) -> list[Stretch]:
         """Return it as redelivered."""
-        return [ParkedStretch(self.page, self.ids, self.is_logged, True)]
+        return [ParkedStretch(self.page, self.ids, self.is_logged, True, self.mean_octets)]
 
 
 class ParkedRun:
-    """Messages that are parked in one place, as ranges of ids; in Unacked in the order of their tags."""
+    """Messages that are parked in one place, as ranges of ids; in Unacked in the order of their tags.
 
-    __slots__ = ("is_logged", "page", "redelivered", "spans")
+    ``mean_octets`` is the mean size of their bodies, as it was when they were parked.
+    """
 
-    def __init__(self, page: Page | None, spans: Spans, is_logged: bool, redelivered: bool) -> None:
+    __slots__ = ("is_logged", "mean_octets", "page", "redelivered", "spans")
+
+    def __init__(
+        self, page: Page | None, spans: Spans, is_logged: bool, redelivered: bool, mean_octets: float = 0.0
+    ) -> None:
         self.page = page
         self.spans = spans
         self.is_logged = is_logged
         self.redelivered = redelivered
+        self.mean_octets = mean_octets
+
+    def body_octets(self) -> int:
+        """Return the size of all bodies together: exact as long as none has left, or all are of one size."""
+        return round(self.mean_octets * self.spans.message_count)
+
+    def is_joined_by(self, count: int, mean_octets: float) -> None:
+        """Take the size of ``count`` messages that join those that are here, before they do."""
+        here = self.spans.message_count
+        self.mean_octets = (self.mean_octets * here + mean_octets * count) / (here + count)
 
     def stretches(self) -> Iterator[ParkedStretch]:
         """Yield them range by range."""
         for ids in self.spans.ranges():
-            yield ParkedStretch(self.page, ids, self.is_logged, self.redelivered)
+            yield ParkedStretch(self.page, ids, self.is_logged, self.redelivered, self.mean_octets)
 
     def with_spans(self, spans: Spans) -> "ParkedRun":
         """Return some of them."""
-        return ParkedRun(self.page, spans, self.is_logged, self.redelivered)
+        return ParkedRun(self.page, spans, self.is_logged, self.redelivered, self.mean_octets)
 
 
 def is_in_log(queue: "ClassicQueue", stretch: Stretch) -> bool:

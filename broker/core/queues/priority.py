@@ -12,6 +12,7 @@ from broker.core.queues.looking import Place
 
 if TYPE_CHECKING:
     from broker.core.queues.classic import ClassicQueue
+    from broker.core.queues.sizes import Sizes
 
 
 class PriorityBacklog:
@@ -87,6 +88,11 @@ class PriorityBacklog:
     def body_octets(self) -> int:
         """Return the size of all bodies."""
         return sum(level.body_octets() for level in self._levels.values())
+
+    def add_sizes(self, ready: "Sizes", paged: "Sizes", *, may_persist: bool, keeps_all: bool) -> None:
+        """As ``Backlog.add_sizes``."""
+        for level in self._levels.values():
+            level.add_sizes(ready, paged, may_persist=may_persist, keeps_all=keeps_all)
 
     def count(self) -> None:
         """Have bodies counted that nobody has: there are none, since all are read at the start."""
