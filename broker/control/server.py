@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,8 +70,11 @@ class ControlSocket:
         )
         config.load()
         state = ServerState()
+        # From 3.13 on a server looks at its socket's path to remove it in the end, and fails for one that has gone by
+        # way of a descriptor; close() removes it by its real path.
+        options: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
         self._server = await loop.create_unix_server(
-            lambda: H11Protocol(config=config, server_state=state, app_state={}), sock=self._socket
+            lambda: H11Protocol(config=config, server_state=state, app_state={}), sock=self._socket, **options
         )
 
     async def close(self) -> None:
