@@ -34,6 +34,7 @@ from broker.core.unacked import Unacked
 from broker.core.vhosts import VirtualHost
 from broker.server.admission import Admission, load_token_login
 from broker.server.alarms import Alarms, Resource
+from broker.server.backpressure import Backpressure
 from broker.server.clock import Clock
 from broker.server.consumer_timeouts import ConsumerTimeouts
 from broker.server.counters import Counters
@@ -54,9 +55,6 @@ if TYPE_CHECKING:
     from broker.server.connection import Connection
     from broker.server.resources import ResourceWatch
 
-UNWRITTEN_HIGH_OCTETS = 32 << 20
-"""While more than this waits for the disk, publishers are not read."""
-UNWRITTEN_LOW_OCTETS = 8 << 20
 PASSES_A_READ = 4
 
 
@@ -110,6 +108,7 @@ class Broker:
         self.residency = Residency(store, settings.resident_octets, is_logging=messages is store)
         self.residency.on_lost = self._lost
         self.residency.list_unacked = self._list_unacked
+        self.backpressure = Backpressure(store)
         self.queue_context = QueueContext(
             messages,
             clock,
@@ -118,6 +117,7 @@ class Broker:
             self._expire_queue,
             store.define,
             residency=self.residency,
+            room=self.backpressure,
         )
         self.enqueuer = Enqueuer(MessageIds(store.recovery.next_message_id), messages, clock)
         self.dead_letters = DeadLetters(self.vhosts, self.enqueuer, clock)
@@ -133,7 +133,6 @@ class Broker:
         """Whether new connections are let in: an operator may have shut the door."""
         self.consumer_timeouts = ConsumerTimeouts(self.connections, clock, settings.consumer_timeout_ms)
         self.queue_context.watch_deliveries = self.consumer_timeouts.watch
-        self._paused: list[Connection] = []
         self._is_finish_scheduled = False
         self._unconnected: asyncio.Future[None] | None = None
         self._queue_ids = count(1)
@@ -255,7 +254,7 @@ class Broker:
                     yield channel.unacked
 
     def _dead_letter(self, queue: ClassicQueue, stretch: Stretch, reason: str) -> None:
-        self.dead_letters.dead_letter(queue, stretch, reason)
+        self.backpressure.dead_letter(lambda: self.dead_letters.dead_letter(queue, stretch, reason))
 
     def _expire_queue(self, queue: ClassicQueue) -> None:
         self.vhosts[queue.vhost_name].expire_queue(queue)
@@ -273,6 +272,8 @@ class Broker:
             for queue in queues:
                 if not queue.is_deleted:
                     queue.drain()
+                elif queue.enforcement is not None:
+                    queue.enforcement.bury()
         else:
             if touched:
                 self.schedule_finish()
@@ -310,31 +311,3 @@ class Broker:
     def clear_alarm(self, resource: Resource) -> None:
         """Let publishers go on, unless the other runs low still."""
         self.alarms.clear_alarm(resource)
-
-    # Backpressure
-
-    def must_pause(self) -> bool:
-        """Say whether publishers must wait for the disk."""
-        if self.store.pages.unwritten_octets > UNWRITTEN_HIGH_OCTETS:
-            return True
-        return self.store.unwritten_octets > min(UNWRITTEN_HIGH_OCTETS, self.store.unwritten_limit_octets)
-
-    def pause(self, connection: "Connection") -> None:
-        """Read ``connection`` again only when the log has caught up."""
-        connection.pause_reading("full log")
-        if not self._paused:
-            self.store.promise(self._resume_paused)
-        self._paused.append(connection)
-
-    def _resume_paused(self, ticket: int) -> None:
-        """A batch is on disk: read publishers again, unless too much waits still."""
-        if self.store.unwritten_octets > min(UNWRITTEN_LOW_OCTETS, self.store.unwritten_limit_octets // 2):
-            self.store.promise(self._resume_paused)
-            return
-        pages = self.store.pages
-        if pages.unwritten_octets > UNWRITTEN_LOW_OCTETS:
-            pages.promise(lambda: self._resume_paused(ticket))
-            return
-        paused, self._paused = self._paused, []
-        for connection in paused:
-            connection.resume_reading("full log")

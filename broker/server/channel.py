@@ -351,8 +351,8 @@ class Channel:
         """Send a reply once all that was defined and published so far is on disk; later replies wait behind it."""
         self._held.append((self._await_log(), encode_method(self.number, method)))
         self.can_deliver = False
-        if self.broker.must_pause():
-            self.broker.pause(self.connection)
+        if self.broker.backpressure.must_pause():
+            self.broker.backpressure.pause(self.connection)
 
     # Deliveries
 
@@ -489,10 +489,10 @@ class Channel:
             return [], ack.first_tag
         return list(spread(taken)) if has_parked else taken, unknown
 
-    def discard(self, deliveries: list[Delivery]) -> None:
-        """Let messages die that were rejected for good."""
+    def discard(self, deliveries: list[Delivery], *, at_once: bool = False) -> None:
+        """Let messages die that were rejected for good; ``at_once``: in this batch of the log, however many."""
         for item in deliveries:
-            item.queue.reject(item.stretch)
+            item.queue.reject(item.stretch, at_once=at_once)
             self.broker.counters.gave_back(item.queue, self, item.count)
         self._return_credit(deliveries)
 

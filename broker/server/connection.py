@@ -78,8 +78,7 @@ class Connection(asyncio.Protocol):
         self._held: list[Event] | None = None
         """What waits for the key of a token, or until the client has read its replies; None while nothing does."""
         self._again: list[Event] = []
-        self._is_closing = False
-        self._is_unread = False
+        self._is_closing = self._is_unread = False
         self.has_published = False
         self._pauses: set[Pause] = set()
         self._transport: asyncio.Transport
@@ -127,6 +126,7 @@ class Connection(asyncio.Protocol):
         if self._heartbeat is not None:
             self._heartbeat.has_received = True
         self.broker.residency.arrived_octets += len(data)
+        self.broker.backpressure.pressed = None
         try:
             if self._handshake is not None and len(self._header) < PROTOCOL_HEADER_OCTETS:
                 data = self._receive_header(data)
@@ -143,8 +143,8 @@ class Connection(asyncio.Protocol):
         self.broker.finish_read()
         if self.broker.alarms.raised and (self.has_published or self._reader.has_unfinished):
             self.broker.alarms.block(self)
-        if self.has_published and self.broker.must_pause():
-            self.broker.pause(self)
+        if self.has_published and self.broker.backpressure.must_pause():
+            self.broker.backpressure.pause(self)
         if not self.is_writable and self._transport.get_write_buffer_size() > UNREAD_LIMIT_OCTETS:
             self._is_unread = True
             self.pause_reading("unread replies")

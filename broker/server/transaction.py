@@ -75,7 +75,7 @@ class Transaction:
             if disposition == "requeue":
                 channel.requeue(deliveries)
             elif disposition == "reject":
-                channel.discard(deliveries)
+                channel.discard(deliveries, at_once=True)
             else:
                 channel.settle(deliveries)
                 is_logged |= any(item.queue.log is not None for item in deliveries)

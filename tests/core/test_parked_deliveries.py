@@ -175,6 +175,7 @@ def test_rejected_parked_deliveries_are_read_for_their_dead_letter_exchange() ->
     assert context.residency.store is not None
     for delivery in spread(holder.unacked.take_all()):
         deep.queue.reject(delivery.stretch)
+    deep.settle_down()
     assert died == numbered(30)
     assert sorted(deep.log.settled) == list(range(1, 31))
 

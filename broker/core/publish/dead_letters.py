@@ -36,9 +36,11 @@ class DeadLetters:
         if queue.enforcement is None:
             return
         rules = queue.enforcement.rules
-        vhost = self._vhosts[queue.vhost_name]
-        exchange = vhost.exchanges.get(rules.dead_letter_exchange or "")
-        if exchange is None or rules.dead_letter_exchange is None:
+        vhost = self._vhosts.get(queue.vhost_name)
+        if vhost is None or rules.dead_letter_exchange is None:
+            return
+        exchange = vhost.exchanges.get(rules.dead_letter_exchange)
+        if exchange is None:
             return
         self.count(queue, len(stretch.pieces), reason)
         stretch = stretch.as_published()

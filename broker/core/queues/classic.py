@@ -122,7 +122,9 @@ class ClassicQueue:
         """Return its enforcement, made now if it had none."""
         if self.enforcement is None:
             context = self.context
-            self.enforcement = Enforcement(self, NO_RULES, context.clock, context.dead_letter, context.expire_queue)
+            self.enforcement = Enforcement(
+                self, NO_RULES, context.clock, context.dead_letter, context.expire_queue, context.room
+            )
         return self.enforcement
 
     # In
@@ -282,12 +284,12 @@ class ClassicQueue:
         if self.log is not None and stretch.shape.facts.persistent and not self.is_deleted:
             self.log.settle(self.id, stretch.ids)
 
-    def reject(self, stretch: Stretch) -> None:
-        """Let deliveries die that a consumer rejected for good."""
+    def reject(self, stretch: Stretch, *, at_once: bool = False) -> None:
+        """Let deliveries die that a consumer rejected for good; ``at_once`` as ``Enforcement.die``."""
         if self.enforcement is not None and not self.is_deleted:
-            for part in unparked(self, stretch) if self.rules.dead_letter_exchange is not None else ():
-                self.enforcement.reject(part)
-        self.settle(stretch)
+            self.enforcement.die(stretch, "rejected", at_once=at_once)
+        else:
+            self.settle(stretch)
 
     # What leaves memory
 
@@ -304,11 +306,9 @@ class ClassicQueue:
     def drain(self) -> None:
         """Deliver ready messages to consumers with credit, one message each in strict turn."""
         self.is_touched = False
-        line, budget, moment_ms = self.line, DRAIN_LIMIT, 0
-        if self.enforcement is not None:
-            moment_ms = self.enforcement.moment_ms()
-            self.enforcement.expire(moment_ms)
-        while self.message_count and line.waiting:
+        line, budget = self.line, DRAIN_LIMIT
+        is_head_live = self.enforcement is None or self.enforcement.begin_drain()
+        while self.message_count and line.waiting and is_head_live:
             if budget <= 0:
                 self.touch()
                 break
@@ -327,7 +327,7 @@ class ClassicQueue:
             else:
                 budget -= self._deliver_rounds(budget)
             if self.enforcement is not None:
-                self.enforcement.expire(moment_ms)
+                is_head_live = self.enforcement.expire()
         if self.enforcement is not None:
             self.enforcement.after_drain()
         if self._is_delivery_unlogged:
@@ -338,11 +338,13 @@ class ClassicQueue:
         if self.enforcement is not None:
             self.enforcement.use()
             self.drain()
+            self.enforcement.uncover()
         while self.message_count and not self.backlog.is_at_hand:
             self.backlog.fetch_now()
             if self.enforcement is not None:
                 # What was just read back may have expired long ago.
                 self.enforcement.after_drain()
+                self.enforcement.uncover()
         if not self.message_count:
             return None
         stretch = self.take(1)
@@ -495,9 +497,14 @@ class ClassicQueue:
         self._forget_ready()
         if self.enforcement is not None:
             self.enforcement.stop()
+        if self.enforcement is None or not self.enforcement.is_burying:
+            self.forget_in_log()
+        return self.line.clear()
+
+    def forget_in_log(self) -> None:
+        """Nothing of it is needed any more: it is deleted, and what had died in it is dead-lettered."""
         if self.log is not None:
             self.log.delete_queue(self.id)
-        return self.line.clear()
 
     def _forget_ready(self) -> None:
         self.backlog.clear()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from broker.core.clock import Clock
 from broker.core.definitions import Define
 from broker.core.messages import MessageLog, Stretch
+from broker.core.queues.dying import EndlessRoom, Room
 from broker.core.residency import Residency
 
 if TYPE_CHECKING:
@@ -32,3 +33,5 @@ class QueueContext:
     define: Define
     residency: Residency = field(default_factory=Residency, kw_only=True)
     """How much of the queues may be in memory."""
+    room: Room = field(default_factory=EndlessRoom, kw_only=True)
+    """Whether there is room for dead letters."""

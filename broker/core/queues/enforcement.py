@@ -1,7 +1,9 @@
 """Keeps a queue's rules: messages expire, a full queue drops or refuses, an unused one goes.
 
 Only a queue that has rules has an Enforcement, so that plain queues pay nothing. It asks the clock, and hands what
-dies to ``dead_letter``. RabbitMQ: Time-To-Live and Expiration, Queue Length Limit.
+dies to ``dead_letter``, as long as there is room for dead letters. While there is none, what was rejected waits
+(dying.py), and so does what has expired or is too much: at the head of the queue, or with the rejected where somebody
+wants what is behind it. Nobody gets what has expired. RabbitMQ: Time-To-Live and Expiration, Queue Length Limit.
 """
 
 from collections.abc import Callable
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from broker.core.clock import Clock, Timer
 from broker.core.messages import Stretch
+from broker.core.queues.dying import STEP_COUNT, Dying, Room
+from broker.core.queues.parked import ParkedStretch, unparked
 from broker.core.queues.rules import QueueRules
 
 if TYPE_CHECKING:
@@ -25,12 +29,18 @@ class Enforcement:
     __slots__ = (
         "_clock",
         "_dead_letter",
+        "_drain_ms",
+        "_dying",
         "_expire_queue",
         "_head_due_ms",
         "_head_timer",
+        "_is_pressing",
+        "_is_waiting",
+        "_left",
         "_moment_ms",
         "_octets",
         "_queue",
+        "_room",
         "_unused_timer",
         "_used_ms",
         "rules",
@@ -43,8 +53,15 @@ class Enforcement:
         clock: Clock,
         dead_letter: Callable[["ClassicQueue", Stretch, str], None],
         expire_queue: Callable[["ClassicQueue"], None],
+        room: Room,
     ) -> None:
         self.rules = rules
+        self._room = room
+        self._dying: Dying | None = None
+        self._is_waiting = False  # for room
+        self._is_pressing = False  # whoever published to the queue meanwhile waits
+        self._left = STEP_COUNT  # may be dead-lettered in this drain
+        self._drain_ms = 0
         self._queue = queue
         self._clock = clock
         self._dead_letter = dead_letter
@@ -70,16 +87,20 @@ class Enforcement:
             self._queue.touch()
 
     def stop(self) -> None:
-        """The queue is gone."""
+        """The queue is gone. What has died in it is dead-lettered all the same: ``bury`` goes on with that."""
         for timer in (self._head_timer, self._unused_timer):
             if timer is not None:
                 timer.cancel()
+        self._release()
 
     # Time to live
 
     def admit(self, stretch: Stretch, age_ms: int = 0) -> Stretch:
         """Return ``stretch`` with the time at which it expires: the lower of the queue's limit and its own."""
         ttl_ms = self._ttl_ms(stretch)
+        if self._is_waiting or self._dying is not None:
+            self._is_pressing = True
+            self._room.press(self)
         if self.rules.max_length_octets is not None:
             self._octets += stretch.body_octets()
         if ttl_ms is None:
@@ -101,31 +122,59 @@ class Enforcement:
             return int(expiration)
         return ttl_ms
 
-    def moment_ms(self) -> int:
-        """Return the time at which the coming drain is to be: that of the first publish since the last one.
+    def begin_drain(self) -> bool:
+        """Go on with what has died, and let messages expire; as ``expire``.
 
-        So that no message dies while a consumer that waits for it could not get it yet.
+        The time is that of the first publish since the last drain, so that no message dies while a consumer that waits
+        for it could not get it yet.
         """
-        return self._clock.monotonic_ms() if self._moment_ms is None else self._moment_ms
+        self._left = STEP_COUNT
+        self._drain_ms = self._clock.monotonic_ms() if self._moment_ms is None else self._moment_ms
+        if self._dying is not None:
+            self.bury()
+        return self.expire()
 
-    def expire(self, now_ms: int) -> None:
-        """Let messages at the head whose time was before ``now_ms`` die. Those behind a later one wait, as in RabbitMQ.
+    def expire(self) -> bool:
+        """Let messages at the head die whose time was before that of the drain; False while the head is one of them.
 
-        A message may live for 0 ms: it is delivered if somebody waits for it when it comes.
+        Those behind a later one wait, as in RabbitMQ. A message may live for 0 ms: it is delivered if somebody waits
+        for it when it comes.
         """
+        return self._expire(self._drain_ms, must_go=bool(self._queue.line.waiting))
+
+    def uncover(self) -> None:
+        """Somebody takes the head now: nothing that has expired may be there, if it is in memory."""
+        self._left = self._queue.message_count
+        self._expire(self._clock.monotonic_ms() + 1, must_go=True)
+
+    def _expire(self, now_ms: int, *, must_go: bool) -> bool:
+        """``must_go``: somebody wants the head, so what has expired goes from there, if only to wait elsewhere."""
         queue = self._queue
+        is_free = self.rules.dead_letter_exchange is None
         while queue.message_count and queue.backlog.is_at_hand:
             deadline_ms = queue.backlog.head().deadline_ms
             if deadline_ms is None or deadline_ms >= now_ms:
-                return
-            self._die(queue.take(queue.backlog.head_count()), "expired")
+                return True
+            count = queue.backlog.head_count()
+            if not is_free:
+                if self._left <= 0:
+                    queue.touch()
+                    return False
+                if not must_go and not self._has_room():
+                    self._wait()
+                    return False
+                count = min(count, self._left)
+                self._left -= count
+            self.die(queue.take(count), "expired")
+        return True
 
     def after_drain(self) -> None:
         """Nobody takes more now: let go what must, and wait for the next deadline."""
         self._moment_ms = None
         self.limit()
-        self.expire(self._clock.monotonic_ms() + 1)
-        self._await_head()
+        if self._expire(self._clock.monotonic_ms() + 1, must_go=False):
+            self._await_head()
+        self._release()
 
     def _await_head(self) -> None:
         queue = self._queue
@@ -162,8 +211,12 @@ class Enforcement:
         rules, queue = self.rules, self._queue
         if rules.overflow != "drop-head":
             return
-        left, may_fetch = DROP_LIMIT, True
+        is_free = self.rules.dead_letter_exchange is None
+        left, may_fetch = DROP_LIMIT if is_free else STEP_COUNT, True
         while (surplus := self._surplus()) and queue.message_count:
+            if not is_free and not self._has_room():
+                self._wait()
+                return
             if not queue.backlog.is_at_hand and may_fetch:
                 may_fetch = False
                 queue.backlog.fetch_now()
@@ -173,7 +226,7 @@ class Enforcement:
             else:
                 count = min(surplus, left, queue.backlog.head_count())
                 left -= count
-                self._die(queue.take(count), "maxlen")
+                self.die(queue.take(count), "maxlen")
 
     def _surplus(self) -> int:
         """How many messages at the head may be dropped at once; 0 if the queue is within its limits."""
@@ -211,23 +264,76 @@ class Enforcement:
 
     # Death
 
-    def reject(self, stretch: Stretch) -> None:
-        """Dead-letter messages that a consumer rejected; the queue settles them."""
-        self.dead_letter(stretch, "rejected")
+    def die(self, stretch: Stretch, reason: str, *, at_once: bool = False) -> None:
+        """Settle messages that count as unacked, and dead-letter them, if there is where to.
 
-    def dead_letter(self, stretch: Stretch, reason: str) -> None:
-        """Dead-letter messages, if there is where to; the queue settles them."""
+        If there is no room for that now, or others wait, or they have to be read back first, they wait for their turn;
+        ``at_once`` says that they must not.
+        """
+        if self.rules.dead_letter_exchange is None:
+            self._queue.settle(stretch)
+        elif at_once:
+            for part in unparked(self._queue, stretch):
+                self._dead_letter(self._queue, part, reason)
+            self._queue.settle(stretch)
+        elif type(stretch) is not ParkedStretch and self._has_room():
+            self._bury_one(stretch, reason)
+        else:
+            if self._dying is None:
+                self._dying = Dying(self._queue)
+            self._dying.add(stretch, reason)
+            self._queue.touch()
+
+    def bury(self) -> None:
+        """Dead-letter what waits, as far as there is room; of many the queue is touched to go on."""
+        dying = self._dying
+        if self._queue.is_deleted:
+            self._queue.is_touched = False  # Nobody drains it any more.
+        if dying is None:
+            return
+        if not dying.go_on(self._bury_one, self._room):
+            self._queue.touch()
+        elif dying.is_at_hand:
+            self._wait()
+        if dying.is_empty:
+            dying.end()
+            self._dying = None
+            if self._queue.is_deleted:
+                self._queue.forget_in_log()
+
+    @property
+    def is_burying(self) -> bool:
+        """Whether something that has died waits."""
+        return self._dying is not None
+
+    def _bury_one(self, stretch: Stretch, reason: str) -> None:
         if self.rules.dead_letter_exchange is not None:
             self._dead_letter(self._queue, stretch, reason)
+        self._queue.settle(stretch)
+
+    def _has_room(self) -> bool:
+        return self._dying is None and self._room.is_open()
+
+    def _wait(self) -> None:
+        """Go on when there is room."""
+        if not self._is_waiting and (self._dying is None or self._dying.is_at_hand):
+            self._is_waiting = True
+            self._room.wait(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_waiting = False
+        self._queue.touch()
+
+    def _release(self) -> None:
+        """Let publishers go on who waited, if it has caught up."""
+        if self._is_pressing and (self._queue.is_deleted or not (self._is_waiting or self._dying is not None)):
+            self._is_pressing = False
+            self._room.caught_up(self)
 
     def refuse(self, stretch: Stretch) -> None:
         """Dead-letter messages that a full queue refused, if it is to do so."""
         if self.rules.overflow == "reject-publish-dlx" and self.rules.dead_letter_exchange is not None:
             self._dead_letter(self._queue, stretch, "maxlen")
-
-    def _die(self, stretch: Stretch, reason: str) -> None:
-        self.dead_letter(stretch, reason)
-        self._queue.settle(stretch)
 
     # Expiry of the queue itself
 

@@ -114,8 +114,9 @@ class QuorumQueue(ClassicQueue):
         return_count = (stretch.return_count if isinstance(stretch, ReturnedStretch) else 0) + 1
         if self.delivery_limit is not None and return_count > self.delivery_limit:
             if self.enforcement is not None:
-                self.enforcement.dead_letter(stretch, "delivery_limit")
-            self.settle(stretch)
+                self.enforcement.die(stretch, "delivery_limit")
+            else:
+                self.settle(stretch)
             return
         if self.log is not None:
             self.log.returned(self.id, stretch.ids, return_count)

@@ -241,7 +241,7 @@ class StreamQueue(ClassicQueue):
         """Forget deliveries; as in RabbitMQ 4, a consumer that refuses a message goes on behind it."""
         self.settle(stretch)
 
-    def reject(self, stretch: Stretch) -> None:
+    def reject(self, stretch: Stretch, *, at_once: bool = False) -> None:
         """Forget deliveries, as ``requeue``."""
         self.settle(stretch)
 
