@@ -11,7 +11,7 @@ from typing import Any, Final
 from broker.core.exchanges.delayed import DelayedExchange
 from broker.core.messages import Stretch
 from broker.core.queues.classic import ClassicQueue
-from broker.core.queues.looking import Place, count_at, look_at
+from broker.core.queues.looking import Place, count_at, logged_times, look_at
 from broker.core.queues.parked import unparked
 from broker.core.queues.stream import StreamQueue
 from broker.core.unacked import spread
@@ -118,8 +118,8 @@ def _page(call: Call, queue: ClassicQueue, shown: Iterator[Shown], total: int, s
         for first, part in look_at(queue, place, start, min(count, start + limit - len(items))):
             octets += part.body_octets()
             items += [
-                _item(call, part, at, position + first + at, first + at, facts, encoding, truncate)
-                for at in range(len(part.pieces))
+                _item(call, part, at, age_ms, position + first + at, first + at, facts, encoding, truncate)
+                for at, age_ms in enumerate(_ages_ms(call, queue, part.ids))
             ]
             if octets >= PAGE_OCTETS:
                 break
@@ -133,6 +133,7 @@ def _item(
     call: Call,
     stretch: Stretch,
     place: int,
+    age_ms: int | None,
     position: int,
     tags_on: int,
     facts: dict[str, Any],
@@ -145,11 +146,22 @@ def _item(
     if stretch.deadline_ms is not None:
         told["expires_in_ms"] = stretch.deadline_ms - call.broker.clock.monotonic_ms()
     message = describe_message(stretch, place, encoding, truncate)
-    properties = message["properties"]
-    sent = properties.get("timestamp") if isinstance(properties, dict) else None
-    age_ms = call.broker.clock.wall_ms() - sent * 1000 if isinstance(sent, int) else None
-    body_octets = {"persistent": stretch.shape.facts.persistent}
-    return {"position": position, "id": stretch.ids[place], "age_ms": age_ms, **told, **body_octets, **message}
+    told["persistent"] = stretch.shape.facts.persistent
+    return {"position": position, "id": stretch.ids[place], "age_ms": age_ms, **told, **message}
+
+
+def _ages_ms(call: Call, queue: ClassicQueue, ids: range) -> list[int | None]:
+    """Return how long messages have been there; of what was there at the start, the log has the times."""
+    arrivals = call.broker.arrivals
+    ages_ms = [arrivals.age_ms(message_id) for message_id in ids]
+    if None in ages_ms:
+        now_ms = call.broker.clock.wall_ms()
+        places = {message_id: place for place, message_id in enumerate(ids) if ages_ms[place] is None}
+        for found, published_ms in logged_times(queue, ids):
+            for message_id in found:
+                if message_id in places:
+                    ages_ms[places[message_id]] = max(0, now_ms - published_ms)
+    return ages_ms
 
 
 def _page_of_stream(call: Call, queue: StreamQueue) -> dict[str, Any]:
@@ -158,13 +170,17 @@ def _page_of_stream(call: Call, queue: StreamQueue) -> dict[str, Any]:
     offset, limit = max(first, _number(call, "offset", 0, 1 << 62)), _number(call, "limit", LIMIT, LIMIT_MAX)
     encoding, truncate = call.query.get("encoding", "auto"), _number(call, "truncate", TRUNCATE, 1 << 31)
     items: list[dict[str, Any]] = []
-    at = offset
+    at, now_ms = offset, call.broker.clock.wall_ms()
     while at < log.next_offset and len(items) < limit:
         stretch = log.read(at, limit - len(items))
+        ages_ms = [max(0, now_ms - log.published_ms(at + place)) for place in range(len(stretch.ids))]
         for part in unparked(queue, stretch):
             places = range(len(part.pieces))
             number = at + stretch.ids.index(part.ids.start)
-            items += [_item(call, part, place, number + place, 0, {}, encoding, truncate) for place in places]
+            items += [
+                _item(call, part, place, ages_ms[number + place - at], number + place, 0, {}, encoding, truncate)
+                for place in places
+            ]
         at += len(stretch.ids)
     total = log.next_offset - first
     return {"state": "ready", "offset": offset, "total_count": total, "item_count": len(items), "items": items}

@@ -16,6 +16,7 @@ import structlog
 import broker as leveret
 from broker.config import Settings
 from broker.core.access.control import AccessControl, AccessEvents
+from broker.core.arrivals import Arrivals
 from broker.core.compat import Compat, Feature, Version
 from broker.core.exchanges.kept import ExchangeContext
 from broker.core.messages import MessageIds, Stretch
@@ -120,6 +121,7 @@ class Broker:
             room=self.backpressure,
         )
         self.enqueuer = Enqueuer(MessageIds(store.recovery.next_message_id), messages, clock)
+        self.arrivals = Arrivals(self.enqueuer.ids, clock)
         self.dead_letters = DeadLetters(self.vhosts, self.enqueuer, clock)
         republisher = Republisher(self.vhosts, self.enqueuer)
         self.exchange_context = ExchangeContext(self.queue_context, republisher.republish, republisher.enqueue)
@@ -277,6 +279,8 @@ class Broker:
         else:
             if touched:
                 self.schedule_finish()
+        if not self.arrivals.is_timed:
+            self.arrivals.note()
         self.store.flush()
         if self.residency.is_due:
             self.residency.relieve()

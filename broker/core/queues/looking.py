@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from broker.core.messages import Stretch
-from broker.core.queues.paged import LogSection, PageSection, decode_page
+from broker.core.queues.paged import FETCH_OCTETS, LogSection, PageSection, decode_page, load
 from broker.core.queues.parked import ParkedRun, ParkedStretch, unparked
 
 if TYPE_CHECKING:
@@ -41,6 +41,22 @@ def look_at(queue: "ClassicQueue", place: Place, start: int, stop: int) -> Itera
         at += count
         if at >= stop:
             return
+
+
+def logged_times(queue: "ClassicQueue", ids: range) -> Iterator[tuple[range, int]]:
+    """Yield when messages of the queue were published, as far as the log has them: ids, and wall time in ms.
+
+    Reading blocks, for as much as is taken.
+    """
+    residency = queue.context.residency
+    if residency.store is None or not residency.is_logging:
+        return
+    for span in (ids,) if ids.step == 1 else (range(each, each + 1) for each in ids):
+        while span:
+            covered, loaded = load(residency.shapes, False, residency.store.reading.read_now([span], FETCH_OCTETS))
+            for found in loaded:
+                yield found.ids, found.published_ms
+            span = span[covered:]
 
 
 def _stretches(queue: "ClassicQueue", place: Place) -> Iterator[Stretch]:

@@ -155,6 +155,10 @@ class StreamLog:
         """Return the first offset of what was appended last; ``next_offset`` where nothing is kept."""
         return self._firsts[-1] if self._firsts else self.next_offset
 
+    def published_ms(self, offset: int) -> int:
+        """Return when the message at an offset that is kept was published (wall time)."""
+        return self._times_ms[bisect_right(self._firsts, offset) - 1]
+
     def offset_at(self, wall_ms: int) -> int:
         """Return the first offset that was published at ``wall_ms`` or later, ``next_offset`` if there is none."""
         place = bisect_left(self._times_ms, wall_ms)
