@@ -5,6 +5,7 @@ RabbitMQ: HTTP API, "Pagination", "Sorting", ``columns``.
 
 import asyncio
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,9 +16,10 @@ from broker.management.errors import ApiError, BadRequest
 
 PAGE_SIZE: Final = 100
 PAGE_SIZE_MAX: Final = 500
+WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}")
 DESCRIBED_A_TURN: Final = 100
 """Objects that are described before others on the event loop get their turn."""
-CHEAP_KEYS: Final = ("", "name", "vhost")
+CHEAP_KEYS: Final = ("name", "vhost")
 
 Described = dict[str, Any]
 
@@ -31,20 +33,20 @@ async def answer(listing: Listing, query: Mapping[str, str]) -> Any:
     if page is not None:
         accepts = _filter_of(query)
         objects = [each for each in objects if accepts(listing.name_of(each))]
-    sort = query.get("sort", "")
+    sort = query.get("sort") or "name"
     is_reversed = query.get("sort_reverse") == "true"
     if sort in CHEAP_KEYS and listing.keys is not None:
-        if sort or is_reversed:
+        if "sort" in query or is_reversed:
             keys = listing.keys
-            objects = sorted(objects, key=lambda each: sort_key(keys(each).get(sort)), reverse=is_reversed)
+            objects = _sorted(objects, lambda each: keys(each).get(sort), is_reversed=is_reversed)
         if page is None:
             return [only(each, columns) for each in await _described(listing, objects)]
         start, stop = _bounds(page, len(objects))
         items = await _described(listing, objects[start:stop])
     else:
         items = await _described(listing, objects)
-        if sort or is_reversed:
-            items.sort(key=lambda each: sort_key(_at(each, sort)), reverse=is_reversed)
+        if "sort" in query or is_reversed:
+            items = _sorted(items, lambda each: _at(each, sort), is_reversed=is_reversed)
         if page is None:
             return [only(each, columns) for each in items]
         start, stop = _bounds(page, len(objects))
@@ -55,10 +57,16 @@ async def answer(listing: Listing, query: Mapping[str, str]) -> Any:
         "item_count": len(items),
         "items": [only(each, columns) for each in items],
         "page": number,
-        "page_count": max(1, math.ceil(len(objects) / size)),
+        "page_count": math.ceil(len(objects) / size),
         "page_size": size,
         "total_count": total_count,
     }
+
+
+def _sorted(objects: Sequence[Any], key: Callable[[Any], Any], *, is_reversed: bool) -> list[Any]:
+    """Return objects by a key; reversed is the whole list from behind, so that equals turn round as well."""
+    found = sorted(objects, key=lambda each: sort_key(key(each)))
+    return found[::-1] if is_reversed else found
 
 
 async def _described(listing: Listing, objects: Sequence[Any]) -> list[Described]:
@@ -121,11 +129,10 @@ def _page_of(query: Mapping[str, str]) -> tuple[int, int] | None:
     """Return number and size of the page that is asked for. Raises ApiError (400) for what is none."""
     if "page" not in query:
         return None
-    try:
-        number = int(query["page"])
-        size = int(query.get("page_size", PAGE_SIZE))
-    except ValueError:
-        raise BadRequest("Pagination parameters are invalid") from None
+    texts = query["page"], query.get("page_size", str(PAGE_SIZE))
+    if not all(WHOLE_NUMBER.fullmatch(text) for text in texts):
+        raise BadRequest("Pagination parameters are invalid")
+    number, size = map(int, texts)
     if number < 1 or not 1 <= size <= PAGE_SIZE_MAX:
         shown = query.get("page_size", "undefined")
         text = f"Invalid pagination parameters: page number {number}, page size {shown}"
@@ -135,7 +142,7 @@ def _page_of(query: Mapping[str, str]) -> tuple[int, int] | None:
 
 def _bounds(page: tuple[int, int], count: int) -> tuple[int, int]:
     number, size = page
-    if number > 1 and (number - 1) * size >= count:
+    if (number - 1) * size > count:
         raise ApiError(400, "page_out_of_range", f"Page out of range, page: {number} page size: {size}, len: {count}")
     return (number - 1) * size, number * size
 
