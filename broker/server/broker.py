@@ -39,6 +39,7 @@ from broker.server.backpressure import Backpressure
 from broker.server.clock import Clock
 from broker.server.consumer_timeouts import ConsumerTimeouts
 from broker.server.counters import Counters
+from broker.server.departures import Departures
 from broker.server.descriptors import DescriptorRoom
 from broker.server.firehose import Firehose
 from broker.server.login import Login
@@ -104,6 +105,7 @@ class Broker:
         self.touched: list[ClassicQueue] = []
         self.confirming: list[Channel] = []
         self.unwritten: list[Connection] = []
+        self.departures = Departures(loop.call_soon)
         self.surges = Surges(lambda: self.enqueuer.run_count)
         messages = UnloggedMessages(store) if settings.durability == "memory" else store
         self.residency = Residency(store, settings.resident_octets, is_logging=messages is store)

@@ -115,9 +115,8 @@ class Connection(asyncio.Protocol):
         is_local = not peer or is_loopback(peer[0])
         self.login = Login(self.broker.admission, peer[0] if peer else "", is_local=is_local)
         self._handshake = self.broker.new_handshake(self.login, certified_user)
-        self._deadline = self.broker.clock.call_later(
-            int(self.broker.settings.handshake_timeout_s * 1000), self._handshake_timed_out
-        )
+        limit_ms = int(self.broker.settings.handshake_timeout_s * 1000)
+        self._set_deadline(limit_ms, partial(self._drop, "handshake timeout"))
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read, then let the broker finish: drain, confirm, write."""
@@ -173,14 +172,14 @@ class Connection(asyncio.Protocol):
         if not self.peer:
             return  # It was refused as it came.
         self.broker.forget(self)
-        for timer in (self._deadline, self._heartbeat, self.login):
+        self.stop_heartbeat()
+        for timer in (self._deadline, self.login):
             if timer is not None:
                 timer.cancel()
-        was_open = self.is_open
         self._leave()
         self._is_closing = True
         self.out.clear()
-        if was_open or self.user:
+        if self.user:  # It has been open.
             reason = self.reason or (str(exc) if exc else "client closed the socket without connection.close")
             log.info("connection closed", peer=self.peer, user=self.user, vhost=self.vhost.name, reason=reason)
         else:
@@ -301,9 +300,7 @@ class Connection(asyncio.Protocol):
             return
         self.send(encode_empty(0, commands.Connection.CloseOk))
         self.flush()
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
-            self._heartbeat = None
+        self.stop_heartbeat()
         self.resume_reading(*self._pauses)
         self._set_deadline(CLOSE_LINGER_MS)
 
@@ -449,9 +446,6 @@ class Connection(asyncio.Protocol):
         """Say whether the client announced ``name`` in its capabilities."""
         return name in self._capabilities
 
-    def _handshake_timed_out(self) -> None:
-        self._drop("handshake timeout")
-
     # Writing
 
     def send(self, octets: bytes) -> None:
@@ -489,6 +483,12 @@ class Connection(asyncio.Protocol):
         if self._heartbeat is not None:
             self._heartbeat.has_sent = True
         self._transport.write(octets)
+
+    def stop_heartbeat(self) -> None:
+        """Send and expect none any more. A connection that kept it would be in a circle with it, and stay in memory."""
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
 
     def _send_heartbeat(self) -> None:
         self._transport.write(b"\x08\x00\x00\x00\x00\x00\x00\xce")

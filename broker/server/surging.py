@@ -1,4 +1,9 @@
-"""A connection whose reads are put together where that helps; all else is connection.py's."""
+"""A client's connection by a socket: reads are put together where that helps, and many ends at once are spread.
+
+All else is connection.py's.
+"""
+
+from functools import partial
 
 from broker.server.broker import Broker
 from broker.server.connection import Connection
@@ -22,7 +27,9 @@ class SurgingConnection(Connection):
         self._surge.add(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Handle what came before the end, then give everything back."""
+        """Handle what came before the end, then give everything back, when it is this connection's turn."""
         if self._surge is not None:
             self._surge.take()
-        super().connection_lost(exc)
+        self.pause_writing()
+        self.stop_heartbeat()
+        self.broker.departures.add(partial(super().connection_lost, exc))
