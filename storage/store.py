@@ -67,7 +67,6 @@ class Store:
         "_definitions",
         "_deleted",
         "_directory",
-        "_disk",
         "_group_start",
         "_groups",
         "_index",
@@ -97,6 +96,7 @@ class Store:
         "_trimmer",
         "_watermarks",
         "_written_segment",
+        "disk",
         "durable_message_id",
         "durable_ticket",
         "is_short",
@@ -118,7 +118,7 @@ class Store:
     ) -> None:
         """Recover from a locked ``directory``; see open."""
         self._directory = directory
-        self._disk = disk
+        self.disk = disk
         self._segment_octets = segment_octets
         self._committer = Committer("leveret-log", notify, on_failure)
         self._reader = Committer("leveret-trim", notify, on_failure)
@@ -363,7 +363,7 @@ class Store:
             tail = self._log.tail
             with contextlib.suppress(OSError, StorageError):  # without it, the next start just reads on
                 next_ids = self._next_message_id, self._next_queue_id
-                put_snapshot(self._disk, self._directory.path, self._index, tail, next_ids)
+                put_snapshot(self.disk, self._directory.path, self._index, tail, next_ids)
                 mark = CleanMark(tail.number, tail.octets, tail.chain)
                 self._space.until_it_fits(partial(self._directory.put_clean_mark, mark))
         self._directory.close()
