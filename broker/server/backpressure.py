@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 UNWRITTEN_HIGH_OCTETS = 32 << 20
 """While more than this waits for the disk, publishers are not read."""
 UNWRITTEN_LOW_OCTETS = 8 << 20
+DEAD_LETTERS_SHARE = 2
+"""One part in so many of that is enough that no more dead letters come: publishers are not to wait for them alone."""
 SHORT_SHARE = 4
 """On a full disk, one part in so many of what may be unwritten is for dead letters."""
 
@@ -40,7 +42,7 @@ class Backpressure:
 
     def must_pause(self) -> bool:
         """Say whether whoever published in this read must wait."""
-        return self.pressed is not None or self._is_over()
+        return self.pressed is not None or self._is_over(1)
 
     def pause(self, connection: "Connection") -> None:
         """Read ``connection`` again only when the log, or the queue that it published to, has caught up."""
@@ -53,17 +55,17 @@ class Backpressure:
         self._paused.append(connection)
         self._arm()
 
-    def _is_over(self) -> bool:
+    def _is_over(self, share: int) -> bool:
         store = self._store
         if store.pages.unwritten_octets > UNWRITTEN_HIGH_OCTETS:
             return True
-        return store.unwritten_octets > min(UNWRITTEN_HIGH_OCTETS, store.unwritten_limit_octets)
+        return store.unwritten_octets > min(UNWRITTEN_HIGH_OCTETS, store.unwritten_limit_octets) // share
 
     # Dead letters
 
     def is_open(self) -> bool:
         """As ``Room.is_open``."""
-        return not self._waiting and not self._is_over() and not self._is_spent()
+        return not self._waiting and not self._is_over(DEAD_LETTERS_SHARE) and not self._is_spent()
 
     def wait(self, then: Callable[[], None]) -> None:
         """As ``Room.wait``."""

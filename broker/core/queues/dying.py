@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 STEP_COUNT: Final = 1024
 """Messages of one queue that are dead-lettered in one go, so that others get their turn."""
+STEP_OCTETS: Final = 1 << 20
+"""About how much is dead-lettered before somebody looks whether there is room still."""
 
 Entry = Stretch | ParkedRun
 Bury = Callable[[Stretch, str], None]
@@ -141,8 +143,8 @@ class Dying:
                 return False
             if not room.is_open():
                 return True
-            part = entry.part(0, left)
-            count = len(part.ids)
+            count = min(left, fitting(entry))
+            part = entry.part(0, count)
             left -= count
             if count == len(entry.ids):
                 self._entries.popleft()
@@ -237,6 +239,12 @@ class Dying:
         if missing:
             queue.context.residency.on_lost(queue, sum(map(len, missing)))
         queue.touch()
+
+
+def fitting(stretch: Stretch) -> int:
+    """Return how many messages of a stretch, one at least, are dead-lettered before the next look for room."""
+    count = len(stretch.pieces)
+    return max(1, min(count, count * STEP_OCTETS // stretch.resident_octets()))
 
 
 def _missing(wanted: list[range], found: list[range]) -> list[range]:

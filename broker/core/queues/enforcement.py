@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.core.clock import Clock, Timer
 from broker.core.messages import Stretch
-from broker.core.queues.dying import STEP_COUNT, Dying, Room
+from broker.core.queues.dying import STEP_COUNT, Dying, Room, fitting
 from broker.core.queues.parked import ParkedStretch, unparked
 from broker.core.queues.rules import QueueRules
 
@@ -163,7 +163,7 @@ class Enforcement:
                 if not must_go and not self._has_room():
                     self._wait()
                     return False
-                count = min(count, self._left)
+                count = min(count, self._left, fitting(queue.backlog.head()))
                 self._left -= count
             self.die(queue.take(count), "expired")
         return True
@@ -225,6 +225,7 @@ class Enforcement:
                 return
             else:
                 count = min(surplus, left, queue.backlog.head_count())
+                count = count if is_free else min(count, fitting(queue.backlog.head()))
                 left -= count
                 self.die(queue.take(count), "maxlen")
 
@@ -276,13 +277,17 @@ class Enforcement:
             for part in unparked(self._queue, stretch):
                 self._dead_letter(self._queue, part, reason)
             self._queue.settle(stretch)
-        elif type(stretch) is not ParkedStretch and self._has_room():
-            self._bury_one(stretch, reason)
         else:
-            if self._dying is None:
-                self._dying = Dying(self._queue)
-            self._dying.add(stretch, reason)
-            self._queue.touch()
+            left = stretch
+            while left.ids and type(left) is not ParkedStretch and self._has_room():
+                count = fitting(left)
+                self._bury_one(left.part(0, count), reason)
+                left = left.part(count, len(left.ids))
+            if left.ids:
+                if self._dying is None:
+                    self._dying = Dying(self._queue)
+                self._dying.add(left, reason)
+                self._queue.touch()
 
     def bury(self) -> None:
         """Dead-letter what waits, as far as there is room; of many the queue is touched to go on."""
