@@ -1,4 +1,4 @@
-"""Dead letters faster than the disk: how much may wait for it, who waits meanwhile, and what a crash in between leaves."""
+"""Dead letters faster than the disk: how much may wait for it, who waits meanwhile, what a crash in between leaves."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
