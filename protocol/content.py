@@ -119,6 +119,7 @@ class Shape:
     - ``is_keyed`` says that routing keys differ as well: a piece then begins with its own, as a short string, and the
       end of the frame that it stood in; content header and body frames follow. ``address`` is the exchange's short
       string alone then, ``routing_key`` and ``lead`` are empty.
+    - ``key_octets`` is the size of each of those keys, or -1 where they differ, or are not in the pieces.
     - ``body_octets`` is the size of each body, or -1 where they differ.
     - ``envelope`` is what the log keeps of the shape, filled in when it first goes there.
     - ``channel`` is the number that lead and pieces carry; ``frame_max`` the size no frame of them exceeds.
@@ -133,6 +134,7 @@ class Shape:
         "facts",
         "frame_max",
         "is_keyed",
+        "key_octets",
         "lead",
         "routing_key",
     )
@@ -148,6 +150,7 @@ class Shape:
         lead: bytes = b"",
         body_octets: int = -1,
         is_keyed: bool = False,
+        key_octets: int = -1,
     ) -> None:
         self.exchange = exchange
         self.routing_key = routing_key
@@ -158,6 +161,7 @@ class Shape:
         self.lead = lead
         self.body_octets = body_octets
         self.is_keyed = is_keyed
+        self.key_octets = key_octets
         self.envelope = b""
 
     def content_at(self, piece: bytes) -> int:
@@ -291,6 +295,27 @@ def skim(data: bytes, at: int, stop: int, flags: int) -> ContentFacts:
         return _PLAIN[persistent][priority]
     except (IndexError, StructError, UnicodeDecodeError):
         raise FrameError("cannot decode content header", class_id=60, method_id=40) from None
+
+
+def same_start(header: bytes) -> int:
+    """Return how many octets at the start of a content header frame settle what ``skim`` finds in it.
+
+    What follows them, up to the size that they tell, may be anything. 0 where no such octets are known.
+    """
+    try:
+        flags = int.from_bytes(header[19:21])
+        if flags & _SEEN_FLAGS:
+            return 0
+        at = 21
+        if flags & 0x8000:
+            at += 1 + header[at]
+        if flags & 0x4000:
+            at += 1 + header[at]
+        if flags & _HEADERS_FLAG:
+            at += 4 + int(_table_octets(header, at)[0])
+    except (IndexError, StructError):
+        return 0
+    return at + bool(flags & _DELIVERY_MODE_FLAG) + bool(flags & _PRIORITY_FLAG)
 
 
 def _rare_facts(

@@ -112,10 +112,10 @@ class DeliveryWriter:
         All of them write as ``write`` does; only their consumer tags differ.
         """
         low, count = first_tag & 0xFFFF, len(pieces)
-        head, lead, is_foreign, _ = self._prepared.get(shape) or self._prepare(shape)
+        head, lead, is_foreign, by_key = self._prepared.get(shape) or self._prepare(shape)
         if redelivered:
             lead = b"\x01" + lead[1:]
-        if shape.is_keyed:
+        if by_key is not None:
             self._write_keyed(out, shape, lead, pieces, first_tag, others)
             return
         if is_foreign:
@@ -186,7 +186,10 @@ class DeliveryWriter:
         channel = self._channel
         if shape.is_keyed:
             is_foreign = shape.channel != channel or shape.frame_max > self._frame_max
-            return self._remember(shape, (b"", b"\x00" + shape.address, is_foreign, self._heads_for(shape)))
+            heads, lead = self._heads_for(shape), b"\x00" + shape.address
+            if is_foreign or shape.key_octets < 0:
+                return self._remember(shape, (b"", lead, is_foreign, heads))
+            return self._remember(shape, (heads[shape.key_octets], lead, False, None))
         size = 13 + len(self._tag) + len(shape.address)
         head = FRAME_HEAD.pack(1, channel, size) + _DELIVER + self._tag
         is_foreign = shape.frame_max > self._frame_max or (not shape.lead and shape.channel != channel)

@@ -12,6 +12,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import Final
 
+from protocol.alike import AlikeCutter
 from protocol.constants import (
     FRAME_BODY,
     FRAME_END,
@@ -51,19 +52,26 @@ CACHED_CUTTERS: Final = 16
 class PublishRun:
     """Messages in a row, published by one method frame's octets, of one shape: one piece each.
 
-    Where their routing keys differ, ``routing_keys`` has that of each, and ``publish`` what they have in common.
+    Where their routing keys differ, ``routing_keys`` has that of each, and ``publish`` what they have in common;
+    ``groups`` has the pieces by key then, where there are few.
     """
 
-    __slots__ = ("channel", "pieces", "publish", "routing_keys", "shape")
+    __slots__ = ("channel", "groups", "pieces", "publish", "routing_keys", "shape")
 
     def __init__(
-        self, publish: PublishMethod, shape: Shape, pieces: list[bytes], routing_keys: list[str] | None = None
+        self,
+        publish: PublishMethod,
+        shape: Shape,
+        pieces: list[bytes],
+        routing_keys: list[str] | None = None,
+        groups: dict[str, list[bytes]] | None = None,
     ) -> None:
         self.channel = publish.channel
         self.publish = publish
         self.shape = shape
         self.pieces = pieces
         self.routing_keys = routing_keys
+        self.groups = groups
 
     def one_by_one(self) -> "Iterator[PublishRun]":
         """Yield the messages of a run with different routing keys as runs of one."""
@@ -166,6 +174,7 @@ class FrameReader:
         self._pending: dict[int, _PendingContent] = {}
         self.on_forget: Callable[[], None] = _nothing
         """Is called when the publish methods that came so far will not be known again."""
+        self._alike = AlikeCutter()
         # How many messages the next split tries: shrinks when runs are short, so that no input makes it dear.
         self._run_limit = 65536
 
@@ -259,7 +268,7 @@ class FrameReader:
         if last.frame:
             self._last = _KnownPublish(b"", cutter.publish)
             self._last.cutter = cutter
-        return PublishRun(cutter.publish, found.shape, found.pieces, found.routing_keys), found.stop
+        return PublishRun(cutter.publish, found.shape, found.pieces, found.routing_keys, found.groups), found.stop
 
     def _cutter(self, known: _KnownPublish) -> KeyedCutter:
         frame = known.frame
@@ -322,6 +331,9 @@ class FrameReader:
         frame, channel = known.frame, known.publish.channel
         frame_octets, longest = len(frame), self.frame_max - 8
         largest = min(longest, self.max_message_octets)
+        alike = self._alike.cut(data, at, end, frame, self.frame_max, largest)
+        if alike is not None:
+            return PublishRun(known.publish, self._changing_shape(known, alike.facts), alike.pieces), alike.stop
         pieces: list[bytes] = []
         run_facts: ContentFacts | None = None
         unpack_header, unpack_edge = HEADER_START.unpack_from, _HEADER_END_AND_BODY_HEAD.unpack_from

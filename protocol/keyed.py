@@ -6,14 +6,24 @@ well, the messages are cut by one split; else they are walked. It decides nothin
 frames.py does, frame by frame.
 """
 
+from collections.abc import Collection
 from itertools import takewhile
 from operator import add
 from struct import Struct
 from struct import error as StructError
-from typing import Final
+from typing import Final, cast
 
 from protocol.constants import FRAME_BODY, FRAME_END, FRAME_END_OCTET, FRAME_HEADER
-from protocol.content import FRAME_HEAD, ContentFacts, PublishMethod, Shape, common_facts, short_string, skim
+from protocol.content import (
+    FRAME_HEAD,
+    ContentFacts,
+    PublishMethod,
+    Shape,
+    common_facts,
+    same_start,
+    short_string,
+    skim,
+)
 from protocol.errors import FrameError
 
 _TAIL_AND_HEADER_START: Final = Struct(">HBHIHHQH")
@@ -23,6 +33,10 @@ _SHORTEST_RUN: Final = 2
 _LONGEST_RUN: Final = 65536
 _FIRST_RUN: Final = 256
 _METHODS_MAX: Final = 256
+_SHAPES_MAX: Final = 256
+_SHORTEST_ALIKE: Final = 16
+"""Fewer whose headers differ behind what matters are better walked, together with those that follow."""
+_LIMIT_AFTER_MISS: Final = 16
 _SAME_KEYS: Final = 4
 """So many messages in a row with the same key are better cut by that."""
 
@@ -70,19 +84,26 @@ class _Heads(dict[int, bytes]):
 
 
 class KeyedMessages:
-    """Messages in a row of one keyed shape, and ``stop``, where they stop in the read.
+    """Messages in a row of one keyed shape, the routing key of each, and ``stop``, where they stop in the read.
 
-    ``routing_keys`` are ``raw_keys``, decoded.
+    ``groups`` has the pieces by key, in the order in which the keys come first, where there are few; else None.
     """
 
-    __slots__ = ("pieces", "raw_keys", "routing_keys", "shape", "stop")
+    __slots__ = ("groups", "pieces", "routing_keys", "shape", "stop")
 
-    def __init__(self, shape: Shape, pieces: list[bytes], raw_keys: list[bytes], stop: int) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        pieces: list[bytes],
+        routing_keys: list[str],
+        stop: int,
+        groups: dict[str, list[bytes]] | None = None,
+    ) -> None:
         self.shape = shape
         self.pieces = pieces
-        self.raw_keys = raw_keys
-        self.routing_keys: list[str] = []
+        self.routing_keys = routing_keys
         self.stop = stop
+        self.groups = groups
 
 
 class KeyedCutter:
@@ -102,7 +123,7 @@ class KeyedCutter:
         self._frame_max = frame_max
         self._largest = min(frame_max - 8, max_body_octets)
         self._limit = _FIRST_RUN
-        self._shapes: dict[ContentFacts, Shape] = {}
+        self._shapes: dict[tuple[ContentFacts, int], Shape] = {}
         self.publish = KeyedPublish(publish.channel, publish.exchange, frame[13:key_at], frame[-2] & 3)
 
     def cut(self, data: bytes, at: int, end: int) -> KeyedMessages | None:
@@ -136,16 +157,20 @@ class KeyedCutter:
         if not data.startswith(heads[next_octets], next_at):
             return None
         found = None
-        if body_octets and data.startswith(lead, next_at + key_at + 3 + next_octets):
-            found = self._cut_alike(data, at, min(end, at + self._limit * (stop - at)), lead, body_octets)
+        same = same_start(lead) or (len(lead) if body_octets else 0)
+        if same and data.startswith(lead[:same], next_at + key_at + 3 + next_octets):
+            if body_octets and data.startswith(lead, next_at + key_at + 3 + next_octets):
+                same = len(lead)
+            octets = stop - tail_at - 2 - same
+            found = self._cut_alike(data, at, min(end, at + self._limit * (stop - at)), lead, same, octets)
         if found is None:
             found = self._cut_changing(data, at, end)
-        if found is None or not _drop_undecodable(found, key_at + 1):
+        if found is None:
             return None
         # A run that ends in one key again and again is left soon, to be cut as such.
         last_keys = found.routing_keys[-_SAME_KEYS:]
         if last_keys.count(last_keys[0]) == _SAME_KEYS:
-            self._limit = 16
+            self._limit = _LIMIT_AFTER_MISS
         else:
             self._limit = min(_LONGEST_RUN, max(self._limit, 2 * len(found.pieces)))
         return found
@@ -173,34 +198,29 @@ class KeyedCutter:
             stop += body_octets + 8
         return (lead, body_octets, stop) if stop <= end and data[stop - 1] == FRAME_END else None
 
-    def _cut_alike(self, data: bytes, at: int, end: int, lead: bytes, body_octets: int) -> KeyedMessages | None:
-        """Cut messages that have one content header and one size of body, by one split at what is between key and body.
+    def _cut_alike(self, data: bytes, at: int, end: int, lead: bytes, same: int, octets: int) -> KeyedMessages | None:
+        """Cut messages whose contents begin with ``same`` octets of ``lead`` and have ``octets`` more, by one split.
 
-        Right if, and only if, each part holds a body with its frame end, a publish frame's head and as long a key as
-        that head says; what breaks this, a body that holds the separator among it, ends the run.
+        It splits at what is between key and those. Right if, and only if, each part holds as many octets with a frame
+        end, a publish frame's head and as long a key as that head says, and header and body meet where they do in
+        ``lead``; what breaks this, a body that holds the separator among it, ends the run.
         """
-        key_at = self._key_at
-        separator = self._tail_octets.to_bytes(2) + lead
+        separator = self._tail_octets.to_bytes(2) + lead[:same]
         parts = data[at:end].split(separator)
-        first, last = parts[0], parts.pop()
-        octets = body_octets + 1
-        from_key, head_at = octets + key_at, octets - 1
-        edges = [part[head_at : from_key + 1] for part in parts[1:]]
-        lengths = list(map(len, parts[1:]))
-        allowed = {}
-        for edge, length in set(zip(edges, lengths, strict=True)):
-            key_octets = length - from_key - 1
-            allowed[edge, length] = 0 <= key_octets < 256 and edge == FRAME_END_OCTET + self._heads[key_octets]
+        last = parts.pop()
+        # Of each message: the frame end before it, and its publish frame up to the end of its key.
+        heads = [part[octets - 1 :] for part in parts]
+        heads[0] = FRAME_END_OCTET + parts[0]
+        names = self._read_heads(dict.fromkeys(heads))
         count = len(parts)
-        if not all(allowed.values()):
-            count = 1 + sum(1 for _ in takewhile(allowed.__getitem__, zip(edges, lengths, strict=True)))
+        if None in names.values():
+            count = sum(1 for _ in takewhile(lambda head: names[head] is not None, heads))
             last = parts[count] if count < len(parts) else last
+            self._limit = max(_LIMIT_AFTER_MISS, 2 * count)
         if len(last) < octets or last[octets - 1] != FRAME_END:
             count -= 1
-            if not count:
-                return None
             last = parts[count]
-        if count < _SHORTEST_RUN or len(first) != key_at + 1 + first[key_at]:
+        if count < (_SHORTEST_RUN if same == len(lead) else _SHORTEST_ALIKE):
             return None
         try:
             facts = skim(lead, 21, 7 + int.from_bytes(lead[3:7]), int.from_bytes(lead[19:21]))
@@ -208,16 +228,45 @@ class KeyedCutter:
             return None
         if not facts.is_plain:
             return None
-        stop = at + sum(lengths[: count - 1]) + len(first) + count * len(separator) + octets
-        del parts[count:]
-        raw_keys = [part[from_key + 1 :] for part in parts]
-        raw_keys[0] = first[key_at + 1 :]
-        content = separator[1:]
-        bodies = [part[:octets] for part in parts[1:]]
+        if count < len(heads):
+            del heads[count:], parts[count:]
+            names = {head: names[head] for head in dict.fromkeys(heads)}
+        found = cast(dict[bytes, str], names)
+        bodies = [part[:octets] for part in parts]
+        del bodies[0]
         bodies.append(last[:octets])
-        before = [part[from_key:] + content for part in parts]
-        before[0] = first[key_at:] + content
-        return KeyedMessages(self._shape(facts), list(map(add, before, bodies)), raw_keys, stop)
+        if same < len(lead):
+            edge_at, edge_stop = 7 + int.from_bytes(lead[3:7]) - same, len(lead) - same
+            if {body[edge_at:edge_stop] for body in bodies} != {lead[edge_at + same :]}:
+                self._limit = _LIMIT_AFTER_MISS
+                return None
+        key_at, content = self._key_at + 1, separator[1:]
+        before = {head: head[key_at:] + content for head in names}
+        pieces = list(map(add, map(before.__getitem__, heads), bodies))
+        key_octets = len(heads[0]) - key_at - 1 if len(set(map(len, names))) == 1 else -1
+        stop = at + sum(map(len, heads)) + count * (len(separator) + octets - 1)
+        groups = None
+        if len(names) * _SAME_KEYS <= count:
+            by_head: dict[bytes, list[bytes]] = {head: [] for head in names}
+            for group, piece in zip(map(by_head.__getitem__, heads), pieces, strict=True):
+                group.append(piece)
+            groups = {found[head]: group for head, group in by_head.items()}
+        return KeyedMessages(self._shape(facts, key_octets), pieces, list(map(found.__getitem__, heads)), stop, groups)
+
+    def _read_heads(self, heads: Collection[bytes]) -> dict[bytes, str | None]:
+        """Return the routing keys of publish frames that begin with the frame end before them and end with their keys.
+
+        None for what is no frame of this cutter's, and for a key that is not UTF-8.
+        """
+        key_at = self._key_at + 2
+        starts = {}
+        for size in set(map(len, heads)):
+            key_octets = size - key_at
+            starts[size] = FRAME_END_OCTET + self._heads[key_octets if 0 <= key_octets < 256 else -1]
+        names: dict[bytes, str | None] = dict.fromkeys(heads)
+        good = [head for head in heads if head.startswith(starts[len(head)])]
+        names.update(zip(good, _decode([head[key_at:] for head in good]), strict=True))
+        return names
 
     def _cut_changing(self, data: bytes, at: int, end: int) -> KeyedMessages | None:
         """Cut messages whose content headers may differ, each of one body frame or none."""
@@ -261,40 +310,39 @@ class KeyedCutter:
             pass  # The read ends within this message, or the walk will say what is wrong with it.
         if run_facts is None or len(pieces) < _SHORTEST_RUN:
             return None
-        return KeyedMessages(self._shape(run_facts), pieces, raw_keys, at)
+        routing_keys = _decode(raw_keys)
+        if None in routing_keys:
+            count = routing_keys.index(None)
+            at -= sum(key_at + 1 + len(piece) for piece in pieces[count:])
+            del pieces[count:], routing_keys[count:]
+            if count < _SHORTEST_RUN:
+                return None
+        return KeyedMessages(self._shape(run_facts), pieces, cast(list[str], routing_keys), at)
 
-    def _shape(self, facts: ContentFacts) -> Shape:
-        shape = self._shapes.get(facts)
+    def _shape(self, facts: ContentFacts, key_octets: int = -1) -> Shape:
+        shape = self._shapes.get((facts, key_octets))
         if shape is None:
             publish = self.publish
-            shape = self._shapes[facts] = Shape(
-                publish.exchange, "", publish.address, publish.channel, self._frame_max, facts, is_keyed=True
-            )
+            place = publish.exchange, "", publish.address, publish.channel, self._frame_max
+            shape = Shape(*place, facts, is_keyed=True, key_octets=key_octets)
+            if len(self._shapes) >= _SHAPES_MAX:
+                self._shapes.clear()
+            self._shapes[facts, key_octets] = shape
         return shape
 
 
-def _drop_undecodable(found: KeyedMessages, head_octets: int) -> bool:
-    """Decode the routing keys, and drop what follows one that is not UTF-8; False if fewer than a run is left.
-
-    ``head_octets`` is what a message has in the read beside its piece.
-    """
-    raw_keys = found.raw_keys
+def _decode(raw_keys: list[bytes]) -> list[str | None]:
+    """Return routing keys; None for what is not UTF-8."""
     try:
-        found.routing_keys = b"\x00".join(raw_keys).decode().split("\x00")
-        if len(found.routing_keys) != len(raw_keys):  # One holds a zero itself.
-            found.routing_keys = list(map(bytes.decode, raw_keys))
-        return True
+        routing_keys: list[str | None] = [*b"\x00".join(raw_keys).decode().split("\x00")]
     except UnicodeDecodeError:
-        count = sum(1 for _ in takewhile(_is_text, raw_keys))
-    found.routing_keys = list(map(bytes.decode, raw_keys[:count]))
-    found.stop -= sum(head_octets + len(piece) for piece in found.pieces[count:])
-    del found.pieces[count:], raw_keys[count:]
-    return count >= _SHORTEST_RUN
+        routing_keys = []
+    # One by one where one of them is wrong, or holds a zero itself.
+    return routing_keys if len(routing_keys) == len(raw_keys) else list(map(_decode_one, raw_keys))
 
 
-def _is_text(octets: bytes) -> bool:
+def _decode_one(raw_key: bytes) -> str | None:
     try:
-        octets.decode()
+        return raw_key.decode()
     except UnicodeDecodeError:
-        return False
-    return True
+        return None

@@ -111,9 +111,14 @@ MESSAGES = st.lists(
 def runs(draw: st.DrawFn) -> list[bytes]:
     """Messages to one exchange, alike but for their keys."""
     exchange, header = draw(st.sampled_from(["t", "t", "", "d", "f", "h", "r"])), draw(HEADERS)
-    headers = draw(st.sampled_from([[header], [header, b"\x08\x00\x01"], [b"\x08\x00\x05", b"\x08\x00\x00", header]]))
+    ids = [b"\x18\x80\x02\x03" + short(b"%02d" % number) for number in range(40)]
+    headers = draw(
+        st.sampled_from([[header], ids, [header, b"\x08\x00\x01"], [b"\x08\x00\x05", b"\x08\x00\x00", header]])
+    )
     bodies, bits = draw(st.sampled_from([[b"same"], [b"x", b"yy"]])), draw(st.sampled_from([0, 0, 1]))
-    keys = draw(st.one_of(st.lists(KEYS, min_size=2, max_size=30), KEYS.map(lambda key: [key] * 12)))
+    few = draw(st.lists(KEYS, min_size=2, max_size=4, unique=True))
+    many = st.lists(KEYS, min_size=2, max_size=30), KEYS.map(lambda key: [key] * 12)
+    keys = draw(st.one_of(*many, st.lists(st.sampled_from(few), min_size=18, max_size=40)))
     return [
         publish(exchange, key, headers[n % len(headers)], bodies[n % len(bodies)], bits) for n, key in enumerate(keys)
     ]
@@ -251,6 +256,8 @@ def quiet() -> None:
 
 
 ALL_KEYS = [publish("t", f"a.{n}.b", b"\x00\x00", b"same", 0) for n in range(9)]
+FEW = ["a", "b", "plain", "full", "no queue"]
+FEW_KEYS = [publish("d", key, b"\x00\x80" + short(b"%02d" % n), b"same", 1) for n, key in enumerate(FEW * 9)]
 TO_ALL = [("t", name, "a.#") for name in sorted(QUEUES)]
 
 
@@ -258,6 +265,8 @@ TO_ALL = [("t", name, "a.#") for name in sorted(QUEUES)]
 @given(plans)
 @example(Plan(TO_ALL, True, "confirm", ".*", True, True, ALL_KEYS))
 @example(Plan([("t", "plain", "a.#"), ("t", "other", "a.1.*")], False, "confirm", ".*", True, False, ALL_KEYS))
+@example(Plan([("d", "plain", "a"), ("d", "kept", "b")], True, "confirm", ".*", True, True, FEW_KEYS))
+@example(Plan([], True, "confirm", ".*", True, True, [publish("", key, b"\x00\x00", b"same", 1) for key in FEW * 9]))
 @example(Plan([("t", "kept", "a.#"), ("t", "also kept", "a.1.*")], False, "plain", ".*", False, True, ALL_KEYS))
 def test_what_is_read_together_ends_as_what_is_read_one_by_one(plan: Plan) -> None:
     together = Side().run(plan)
