@@ -56,7 +56,7 @@ class Quarantine:
         except OSError as error:
             return f"{folder.name}: segment {broken.number} cannot be read ({error})"
         told = tell(octets, broken, salt)
-        target = self.path / f"{folder.name}-{broken.number:020d}-{broken.start}-{broken.stop}"
+        target = self._target(folder, broken)
         what = f"{folder.name}: segment {broken.number}, octets {broken.start}..{broken.stop}: {told}"
         try:
             with self._lock:
@@ -65,6 +65,13 @@ class Quarantine:
         except OSError as error:
             return f"{what}; not copied aside ({error})"
         return f"{what}; copied to {target}"
+
+    def has(self, folder: Path, broken: Broken) -> bool:
+        """Whether what is broken was copied."""
+        return self._disk.exists(self._target(folder, broken))
+
+    def _target(self, folder: Path, broken: Broken) -> Path:
+        return self.path / f"{folder.name}-{broken.number:020d}-{broken.start}-{broken.stop}"
 
     def names(self) -> list[str]:
         """What is in quarantine."""

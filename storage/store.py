@@ -1,9 +1,9 @@
 """The store's face towards the broker: publish, settle, define; promise when it is on disk; recover on
 opening.
 
-Called from the event loop's thread only; nothing but ``open`` and ``close`` does I/O or waits. What is
-appended goes into the batch being filled, as octets ready to be written, and into the index; ``flush`` hands
-the batch to the writer.
+Called from the event loop's thread only; nothing but ``open`` and ``close`` waits for a disk. What is appended
+goes into the batch being filled, as octets ready to be written, and into the index; ``flush`` hands the batch to
+the writer.
 """
 
 import contextlib
@@ -41,7 +41,9 @@ from storage.recovery import LiveRuns, LogFold, Progress, Recovery, has_fitting_
 from storage.segment import BATCH_HEADER_OCTETS, HEADER_OCTETS, LOG_MAGIC
 from storage.snapshot import put_snapshot
 from storage.space import Space
+from storage.syncing import FileSync
 from storage.trim import Trimmer
+from storage.writing import BatchWriter
 
 LAZY_S: Final = 0.02  # how long settlements without a promise may wait for company
 LAZY_OCTETS: Final = 1 << 20  # ... unless this much has gathered
@@ -95,6 +97,7 @@ class Store:
         "_space",
         "_trimmer",
         "_watermarks",
+        "_writer",
         "_written_segment",
         "disk",
         "durable_message_id",
@@ -115,6 +118,7 @@ class Store:
         on_failure: Callable[[StorageError], None],
         on_space: Callable[[bool], None],
         on_progress: Progress,
+        sync: FileSync | None,
     ) -> None:
         """Recover from a locked ``directory``; see open."""
         self._directory = directory
@@ -149,10 +153,13 @@ class Store:
             self._reader,
             segment_octets,
             self._append_copy,
+            self.settle,
             self.flush,
+            self._quarantine,
         )
         self._begin_batch()
         self._space = Space(disk, directory.reserve, self._space_changed)
+        self._writer = BatchWriter(self._log, self._journal, self._space, self._committer, sync)
         if not self._space.has_reserve:
             self._committer.submit(lambda: True, self._set_short)
 
@@ -167,18 +174,19 @@ class Store:
         on_failure: Callable[[StorageError], None] = lambda error: None,
         on_space: Callable[[bool], None] = lambda is_short: None,
         on_progress: Progress = lambda done_octets, whole_octets: None,
+        sync: FileSync | None = None,
     ) -> "Store":
         """Lock and recover the data directory at ``directory``, which is made if there is none.
 
         ``notify(fn)`` has ``fn`` called in the loop's thread. ``on_failure`` is called once, there, when the
         disk fails; ``on_space(is_short)`` when it is full, and when there is room again; ``on_progress`` while the
-        log is read, before this returns. Raises DirectoryInUse, DirectoryUnreadable, UnknownFormat; nothing is
-        written before these are ruled out.
+        log is read, before this returns. ``sync``, if there is one, syncs small batches. Raises DirectoryInUse,
+        DirectoryUnreadable, UnknownFormat; nothing is written before these are ruled out.
         """
         disk = disk or Disk()
         locked = DataDirectory.open(disk, directory)
         try:
-            return cls(disk, locked, notify, segment_octets, on_failure, on_space, on_progress)
+            return cls(disk, locked, notify, segment_octets, on_failure, on_space, on_progress, sync)
         except OSError as error:
             locked.close()
             raise StorageError(f"data directory {directory} cannot be recovered: {error}") from error
@@ -312,7 +320,7 @@ class Store:
                 self._begin_batch()  # forget it: nothing is written any more
                 return
             self._is_due = True
-            if self._at - self._batch_start > BATCH_OCTETS_MAX:
+            if self._at - self._batch_start > BATCH_OCTETS_MAX and not self._writer.is_syncing:
                 self._hand_over()
             return
         if self._promises or self._at - self._batch_start > LAZY_OCTETS:
@@ -349,6 +357,7 @@ class Store:
         With a full disk, what was never promised may be lost.
         """
         self._space.give_up()
+        self._writer.stop_syncing()
         self._trimmer.stop()
         self._pager.stop()
         if self._promises or self._is_filled():
@@ -467,22 +476,7 @@ class Store:
             return
         self._line_length += 1
         self._line_octets += filled.octets
-        self._committer.submit(partial(self._write, filled), self._written)
-
-    def _write(self, filled: FilledBatch) -> FilledBatch:
-        """In the writer's thread: wait until there is room for the batch."""
-        self._space.until_it_fits(partial(self._append_to_files, filled))
-        return filled
-
-    def _append_to_files(self, filled: FilledBatch) -> None:
-        """Definitions first, since messages rely on them. Called again after DiskFull, it goes on where it was."""
-        if filled.definitions:
-            self._journal.append(filled.definitions)
-            filled.definitions = []
-        if filled.groups:
-            if filled.segment != self._log.tail.number:
-                self._log.create(filled.segment, filled.next_message_id, filled.next_queue_id)
-            filled.blocks = self._log.append(filled.groups, filled.record_count)
+        self._writer.write(filled, self._line_length == 1, self._written)
 
     def _put_aside(self, segment: int, start: int, stop: int) -> str:
         """In the reader's thread."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.trim import Trimmer
+from storage.trim import Fetched, Trimmer
 from tests.storage.driving import Driver
 from tests.storage.simulated_disk import SimulatedDisk
 
@@ -18,6 +18,6 @@ def test_the_next_step_follows_a_read_in_vain(monkeypatch: pytest.MonkeyPatch) -
     driver.wait_idle()
     steps: list[int] = []
     monkeypatch.setattr(Trimmer, "step", lambda _trimmer, ticket, _segment: steps.append(ticket))
-    driver.store._trimmer._copy(1, [(ids.start, 100, b"")])
+    driver.store._trimmer._copy(1, Fetched([(ids.start, 100, b"")], [], []))
     assert steps == [driver.store.durable_ticket]
     driver.close()

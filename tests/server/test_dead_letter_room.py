@@ -89,7 +89,7 @@ def settle(node: Node) -> None:
 
 def tokens(node: Node, name: str) -> list[int]:
     client = node.connect()
-    found = []
+    found: list[int] = []
     while True:
         client.bodies.clear()
         client.send(commands.Basic.Get, queue=name, no_ack=True)
