@@ -46,6 +46,11 @@ class Committer:
         """Have ``then()`` called by the next reap, before anything else."""
         self._done.appendleft(then)
 
+    def done(self, then: Call) -> None:
+        """Call ``then()`` in the loop, after what finished jobs have asked for."""
+        self._done.append(then)
+        self.reap()
+
     def reap(self) -> None:
         """Run, in the loop, what the finished jobs asked for. If one raises, the rest still runs, in a later
         call.

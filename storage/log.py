@@ -89,7 +89,13 @@ class SegmentWriter:
         self._disk.dirsync(self._directory)
 
     def append(self, groups: Sequence[Sequence[bytes]], record_count: int) -> BatchBlocks:
-        """Write one batch made of ``groups`` of parts, wait until it is on disk, and return its blocks.
+        """As ``write``, and wait until it is on disk."""
+        blocks = self.write(groups, record_count)
+        self.sync()
+        return blocks
+
+    def write(self, groups: Sequence[Sequence[bytes]], record_count: int) -> BatchBlocks:
+        """Write one batch made of ``groups`` of parts, to be durable after a sync, and return its blocks.
 
         Each group is joined by itself, some hundred KiB at a time: joining holds the interpreter's lock, the
         checksum and the write do not. Raises DiskFull when there is no room for it; then nothing of it is there.
@@ -110,11 +116,20 @@ class SegmentWriter:
         )
         with full_disk_told(self._cut):
             self._disk.write(self._fd, buffers)
-        self._disk.fdatasync(self._fd)
         tail.octets += BATCH_HEADER_OCTETS + octets
         tail.chain = chain
         tail.batch_number += 1
         return blocks
+
+    def sync(self) -> None:
+        """Make durable what was written."""
+        assert self._fd is not None
+        self._disk.fdatasync(self._fd)
+
+    @property
+    def open_fd(self) -> int:
+        """The descriptor of the newest file, -1 where it is not open."""
+        return -1 if self._fd is None else self._fd
 
     def resume(self, is_torn: bool) -> None:
         """Make durable what was read of the newest file and of the names; cut off what follows a torn batch.

@@ -23,9 +23,10 @@ from broker.server.clock import Clock
 from broker.server.connection import Connection
 from broker.server.lifecycle import Life
 from broker.server.resources import ResourceWatch
-from storage import space, store
+from storage import space, store, writing
+from storage.committer import Call
 from tests.simulation.turns import Turns, VirtualClock
-from tests.simulation.writers import SteppedEvent, Writers
+from tests.simulation.writers import SteppedEvent, SteppedSync, Writers
 
 DIRECTORY = Path("/data/leveret")
 
@@ -117,6 +118,8 @@ class Surroundings:
         replacements: list[tuple[object, str, object]] = [
             (lifecycle, "Disk", lambda: self.disk),
             (lifecycle, "Clock", lambda loop: VirtualClock(loop, turns)),
+            (lifecycle, "KernelSync", self._sync),
+            (writing, "time", SimpleNamespace(monotonic=lambda: turns.now_us / 1_000_000)),
             (lifecycle, "Broker", partial(self._broker, names)),
             (lifecycle, "ResourceWatch", self._watch),
             (resources, "give_memory_back", lambda: None),
@@ -134,6 +137,16 @@ class Surroundings:
                 stack.enter_context(patch.object(module, name, replacement))
             stack.enter_context(self._listening_to_the_log())
             yield
+
+    def _sync(self, loop: asyncio.AbstractEventLoop, run: Callable[[Call], object]) -> SteppedSync:
+        """One life in three has none, as where the system has no such calls."""
+        if self.turns.chance.random() < 0.33:
+            raise OSError("not here")
+
+        def notify(call: Call) -> None:
+            loop.call_soon_threadsafe(run, call)
+
+        return SteppedSync(self.writers, self.disk, notify)
 
     def _broker(self, names: Random, settings: Settings, loop: Any, kept: store.Store, clock: Clock) -> Broker:
         return Broker(settings, loop, kept, clock, names.getrandbits(32))

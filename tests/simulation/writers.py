@@ -7,6 +7,8 @@ from functools import partial
 
 from storage.committer import Call, Committer
 from storage.errors import StorageError
+from storage.files import Disk
+from storage.syncing import Synced
 from tests.simulation.turns import Actor, Happening, ProcessGone, Stuck, Turns
 
 Job = Callable[[], Call] | tuple[float, Call] | None
@@ -119,6 +121,34 @@ class SteppedCommitter(Committer):
         assert self._actor is not None
         wake_us = None if seconds is None else self._writers.turns.now_us + int(seconds * 1_000_000)
         self._actor.pause(lambda: bool(self._line), wake_us)
+
+
+class SteppedSync:
+    """In place of the kernel that syncs small batches: an actor too, and its word comes to the loop as any other."""
+
+    def __init__(self, writers: Writers, disk: Disk, notify: Callable[[Call], None]) -> None:
+        self._disk = disk
+        self._line = SteppedCommitter(writers, "kernel", notify, _never)
+
+    def begin(self, fd: int, then: Synced) -> None:
+        self._line.submit(partial(self._attempt, fd), then)
+
+    def wait(self) -> None:
+        self._line.stop()
+
+    def close(self) -> None:
+        """It takes nothing."""
+
+    def _attempt(self, fd: int) -> OSError | None:
+        try:
+            self._disk.fdatasync(fd)
+        except OSError as error:
+            return error
+        return None
+
+
+def _never(error: StorageError) -> None:
+    raise AssertionError(error)
 
 
 class SteppedEvent:

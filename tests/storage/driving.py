@@ -1,6 +1,7 @@
 """Drives a store as an event loop would, and keeps beside it a plain model of what ought to be in it."""
 
 import copy
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from storage.definitions import JsonValue
 from storage.errors import StorageError
 from storage.files import Disk
 from storage.store import Store
+from storage.syncing import Synced
 
 DEADLINE_S = 20.0
 
@@ -73,8 +75,43 @@ def _spans(ids: list[int]) -> list[range]:
     return spans
 
 
+class LaterSync:
+    """Syncs a file when the loop comes to it, as the kernel does beside the loop. ``refuses``: it cannot begin."""
+
+    def __init__(self, disk: Disk, notify: Callable[[Callable[[], None]], object]) -> None:
+        self._disk = disk
+        self._notify = notify
+        self._begun: tuple[int, Synced] | None = None
+        self.count = 0
+        self.refuses = False
+        self.is_closed = False
+
+    def begin(self, fd: int, then: Synced) -> None:
+        assert self._begun is None
+        if self.refuses:
+            raise OSError(errno.EINVAL, "no such command")
+        self.count += 1
+        self._begun = fd, then
+        self._notify(self.wait)
+
+    def wait(self) -> None:
+        if self._begun is None:
+            return
+        (fd, then), self._begun = self._begun, None
+        try:
+            self._disk.fdatasync(fd)
+        except OSError as error:
+            then(error)
+        else:
+            then(None)
+
+    def close(self) -> None:
+        assert self._begun is None
+        self.is_closed = True
+
+
 class Driver:
-    """A store, the calls its loop would run, and the model of what it was told."""
+    """A store, the calls its loop would run, and the model of what it was told; ``sync``, if small batches have one."""
 
     def __init__(
         self,
@@ -82,11 +119,14 @@ class Driver:
         disk: Disk | None = None,
         segment_octets: int = 64 << 20,
         on_progress: Callable[[int, int], None] = lambda done_octets, whole_octets: None,
+        *,
+        has_sync: bool = False,
     ) -> None:
         self._calls: SimpleQueue[object] = SimpleQueue()
         self.failures: list[StorageError] = []
         self.shortages: list[bool] = []
         self.durable_steps = 0
+        self.sync = LaterSync(disk or Disk(), self._calls.put) if has_sync else None
         self.store = Store.open(
             directory,
             notify=self._calls.put,
@@ -95,6 +135,7 @@ class Driver:
             on_failure=self.failures.append,
             on_space=self.shortages.append,
             on_progress=on_progress,
+            sync=self.sync,
         )
         self.model = recovered_model(self.store)
         self.next_id = self.store.recovery.next_message_id

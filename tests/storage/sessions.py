@@ -14,10 +14,11 @@ SEGMENT_OCTETS = 600
 class Session:
     """A scripted session. ``states`` are the models after each step; up to ``promised`` they are durable.
 
-    A pipelined one goes on while batches are being written.
+    A pipelined one goes on while batches are being written; ``has_sync``: small ones are synced beside the loop.
     """
 
     steps = 14
+    has_sync = False
 
     def __init__(self, is_pipelined: bool = False) -> None:
         self.is_pipelined = is_pipelined
@@ -25,8 +26,8 @@ class Session:
         self.promised = 0
 
     def run(self, disk: SimulatedDisk) -> None:
-        Driver(DIRECTORY, disk, SEGMENT_OCTETS).close()
-        driver = Driver(DIRECTORY, disk, SEGMENT_OCTETS)
+        Driver(DIRECTORY, disk, SEGMENT_OCTETS, has_sync=self.has_sync).close()
+        driver = Driver(DIRECTORY, disk, SEGMENT_OCTETS, has_sync=self.has_sync)
         for step in range(self.steps):
             self.step(driver, step)
             self.states.append(driver.model.copy())
@@ -77,6 +78,7 @@ class RandomSession(Session):
     def __init__(self, seed: int) -> None:
         super().__init__()
         self._chance = random.Random(f"session {seed}")
+        self.has_sync = seed % 2 == 0
         self.steps = self._chance.randint(2, 20)
         self._patience = self._chance.choice((0.0, 0.3, 1.0))
         self._next_queue = 1
