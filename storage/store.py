@@ -23,6 +23,7 @@ from storage.errors import StorageError
 from storage.files import Disk
 from storage.log import Broken, Reading, SegmentWriter, segment_numbers
 from storage.messages import MessageIndex
+from storage.metered import counts_of
 from storage.pages import PageFiles
 from storage.quarantine import Quarantine
 from storage.reading import LogReader
@@ -159,7 +160,8 @@ class Store:
         )
         self._begin_batch()
         self._space = Space(disk, directory.reserve, self._space_changed)
-        self._writer = BatchWriter(self._log, self._journal, self._space, self._committer, sync)
+        sync_count = counts_of(disk).sync
+        self._writer = BatchWriter(self._log, self._journal, self._space, self._committer, sync, sync_count)
         if not self._space.has_reserve:
             self._committer.submit(lambda: True, self._set_short)
 

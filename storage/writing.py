@@ -7,6 +7,7 @@ frozen for a snapshot, memory that is full of what others wrote), the thread wri
 import time
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter_ns
 from typing import Final
 
 from storage.batch import FilledBatch
@@ -14,6 +15,7 @@ from storage.committer import Committer
 from storage.definitions import Definitions
 from storage.errors import DiskFull
 from storage.log import SegmentWriter
+from storage.metered import Count
 from storage.space import Space
 from storage.syncing import FileSync
 
@@ -27,16 +29,34 @@ REST_S: Final = 1.0
 class BatchWriter:
     """Writes and syncs batches in the order in which they come. Called from the loop's thread."""
 
-    __slots__ = ("_committer", "_journal", "_log", "_rests_until_s", "_space", "_sync", "is_syncing")
+    __slots__ = (
+        "_committer",
+        "_journal",
+        "_log",
+        "_rests_until_s",
+        "_space",
+        "_sync",
+        "_sync_began_ns",
+        "_sync_count",
+        "is_syncing",
+    )
 
     def __init__(
-        self, log: SegmentWriter, journal: Definitions, space: Space, committer: Committer, sync: FileSync | None
+        self,
+        log: SegmentWriter,
+        journal: Definitions,
+        space: Space,
+        committer: Committer,
+        sync: FileSync | None,
+        sync_count: Count,
     ) -> None:
         self._log = log
         self._journal = journal
         self._space = space
         self._committer = committer
         self._sync = sync
+        self._sync_count = sync_count
+        self._sync_began_ns = 0
         self._rests_until_s = 0.0
         self.is_syncing = False
         """A batch is being synced without the thread: none may be given to it meanwhile, for a file's failed sync is
@@ -62,6 +82,7 @@ class BatchWriter:
             return
         if time.monotonic() - began_s > SLOW_S:
             self._rests_until_s = began_s + REST_S
+        self._sync_began_ns = perf_counter_ns()
         try:
             sync.begin(self._log.open_fd, partial(self._synced, filled, then))
         except OSError:
@@ -93,6 +114,7 @@ class BatchWriter:
         if error is not None:
             self._committer.submit(partial(_fail, error), then)
         else:
+            self._sync_count.add(0, self._sync_began_ns)
             self._committer.done(partial(then, filled))
 
     # In the writer's thread
