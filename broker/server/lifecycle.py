@@ -36,6 +36,7 @@ from protocol.errors import ConnectionForced, InternalFault
 from storage.errors import StorageError
 from storage.metered import MeteredDisk, MeteredUnsyncedDisk
 from storage.store import Store
+from storage.syncing import FileSync, KernelSync
 
 # Errors that end the start; each has one line of text and its own ``exit_code``.
 START_ERRORS: Final = (StorageError, listener.ListenError, TlsError, OAuth2Error, DefinitionsError)
@@ -135,6 +136,7 @@ class Life:
             on_space=self.space_changed,
             on_progress=RecoveryProgress(clock, "log, in octets").reached,
             disk=MeteredDisk() if self.settings.durability == "fsync" else MeteredUnsyncedDisk(),
+            sync=self.file_sync(loop) if self.settings.durability == "fsync" else None,
         )
         try:
             log_recovery(store)
@@ -158,6 +160,13 @@ class Life:
             store.close()
         log.info("Leveret has stopped", exit_code=self.exit_code)
         return self.exit_code
+
+    def file_sync(self, loop: asyncio.AbstractEventLoop) -> FileSync | None:
+        """Return what syncs the log without a thread, where this system has it."""
+        try:
+            return KernelSync(loop, self.receive)
+        except OSError:
+            return None
 
     def open_control(self, node: Broker, watch: ResourceWatch) -> ControlSocket | None:
         """Let the operator in; the broker can do without."""
