@@ -63,11 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     misplaced = misplaced_packages()
     if misplaced:
         return fail(BROKEN_INSTALLATION, *misplaced)
-    return serve(settings, theirs.warnings)
+    files = [] if settings.config is None else [settings.config]
+    return serve(settings, theirs.warnings, files + theirs.files)
 
 
-def serve(settings: Settings, warnings: Sequence[str] = ()) -> int:
-    """Run the broker until it is told to stop; return the exit code. ``warnings`` are to be logged."""
+def serve(settings: Settings, warnings: Sequence[str] = (), config_files: Sequence[Path] = ()) -> int:
+    """Run the broker until it is told to stop; return the exit code. ``warnings`` are to be logged, and operators are
+    told of the files that were read.
+    """
     # What is made while starting stays, so there is no garbage to look for; the lifecycle enables it again.
     gc.disable()
     # Imported only now: --help needs none of it, and without the check above it could fail obscurely.
@@ -75,7 +78,7 @@ def serve(settings: Settings, warnings: Sequence[str] = ()) -> int:
         from broker.server import lifecycle
 
     try:
-        return lifecycle.run(settings, warnings)
+        return lifecycle.run(settings, warnings, config_files)
     except lifecycle.START_ERRORS as error:
         return fail(error.exit_code, str(error))
 

@@ -23,11 +23,12 @@ class ConfError(Exception):
 
 @dataclass(slots=True)
 class Given:
-    """Settings by our keys, with where each comes from; and lines about what has no effect."""
+    """Settings by our keys, with where each comes from; lines about what has no effect; the files that were read."""
 
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
 
     def take(self, key: str, value: Any, place: str) -> None:
         """Set a setting; a later one replaces it, as in rabbitmq.conf."""
@@ -233,6 +234,7 @@ def read(path: Path | None, environment: Mapping[str, str]) -> Given:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise ConfError(f"cannot read {str(file)!r} ({why}); it must be a rabbitmq.conf") from None
+        given.files.append(file)
         problems += take_lines(given, file, lines)
     take_variables(given, variables)
     if problems:

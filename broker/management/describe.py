@@ -11,11 +11,13 @@ from typing import Any, Final
 from broker.core.consumers import Consumer
 from broker.core.exchanges.exchange import Exchange
 from broker.core.json_tables import json_of
+from broker.core.names import is_reserved
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.reply import ReplyQueue
 from broker.core.queues.stream import StreamQueue
 from broker.core.vhosts import VirtualHost
 from broker.management.node import ManagedNode
+from broker.management.node_facts import tls_facts
 from broker.management.queue_sizes import HeldSizes, described_sizes
 from broker.server.channel import Channel
 from broker.server.connection import Connection
@@ -109,7 +111,7 @@ def describe_queue(node: ManagedNode, vhost: VirtualHost, queue: ClassicQueue, h
     described |= {
         "effective_policy_definition": ruling.definition if ruling is not None else {},
         "garbage_collection": NO_GARBAGE,
-        "memory": 0,
+        "memory": queue.resident_octets(),
         "operator_policy": operator_policy.name if operator_policy is not None else None,
         "policy": policy.name if policy is not None else None,
         "reductions": 0,
@@ -231,7 +233,7 @@ def describe_exchange(node: ManagedNode, vhost: VirtualHost, exchange: Exchange)
         "internal": exchange.internal,
         "name": exchange.name,
         "type": exchange.type_name,
-        "user_who_performed_action": "",
+        "user_who_performed_action": "rmq-internal" if is_reserved(exchange.name or "amq.") else "",
         "vhost": exchange.vhost_name,
     }
     policy = vhost.policies.of_exchange(exchange).policy if not vhost.policies.is_empty else None
@@ -316,9 +318,6 @@ def describe_connection(node: ManagedNode, connection: Connection) -> Described:
         "host": here_host,
         "name": connection.name,
         "node": node.name,
-        "peer_cert_issuer": None,
-        "peer_cert_subject": None,
-        "peer_cert_validity": None,
         "port": int(here_port) if here_port.isdigit() else 0,
         "protocol": "AMQP 0-9-1",
         "recv_cnt": connection.received_count,
@@ -330,11 +329,7 @@ def describe_connection(node: ManagedNode, connection: Connection) -> Described:
         "send_oct": connection.sent_octets,
         "send_oct_details": rate(node.rates.of(connection, 1)),
         "send_pend": connection.unwritten_octets,
-        "ssl": connection.is_tls,
-        "ssl_cipher": None,
-        "ssl_hash": None,
-        "ssl_key_exchange": None,
-        "ssl_protocol": None,
+        **tls_facts(connection),
         "state": _state_of(connection),
         "timeout": negotiated.heartbeat_s if negotiated is not None else 0,
         "type": "network",

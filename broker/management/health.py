@@ -46,7 +46,7 @@ def check_protocols(call: Call) -> Any:
     missing = [name for name in wanted if name not in protocols]
     if missing:
         return failed("No active listener", missing=call["protocols"], protocols=protocols)
-    return {**OK, "protocol": call["protocols"]}
+    return {**OK, "protocol": ",".join(wanted)}
 
 
 def _protocol(name: str) -> str:

@@ -1,5 +1,6 @@
 """The node as a whole: overview, nodes, memory. RabbitMQ: HTTP API, ``/api/overview``, ``/api/nodes``."""
 
+import math
 import os
 import platform
 import shutil
@@ -13,7 +14,17 @@ from broker.management.connections import visible_connections
 from broker.management.describe import READY_AT, UNACKED_AT, message_stats, rate, with_rate
 from broker.management.errors import NotThere
 from broker.management.node import ManagedNode
+from broker.management.node_facts import (
+    EXCHANGE_TEXTS,
+    auth_mechanisms,
+    context_switches,
+    disk_facts,
+    enabled_plugins,
+    garbage_collections,
+    memory_parts,
+)
 from broker.management.routing import Row
+from broker.server.listener import BACKLOG
 from broker.server.resources import own_resident_octets
 
 CHURN_AT: Final = READY_AT + 2
@@ -22,6 +33,11 @@ CHURN: Final = (
     *("queue_declared", "queue_created", "queue_deleted"),
 )
 DESCRIPTORS: Final = Path("/proc/self/fd")
+CLEARED_AT_ONCE: Final = (
+    *("connection_closed", "channel_closed", "consumer_deleted", "exchange_deleted", "queue_deleted"),
+    *("vhost_deleted", "node_node_deleted", "channel_consumer_deleted"),
+)
+"""What RabbitMQ's management forgets some time after it has gone."""
 
 
 def churn(node: ManagedNode) -> dict[str, Any]:
@@ -40,13 +56,21 @@ def churn(node: ManagedNode) -> dict[str, Any]:
 
 def exchange_types() -> list[dict[str, Any]]:
     """Return the exchange types there are."""
-    return [{"name": name, "description": "", "enabled": True} for name in sorted(EXCHANGE_TYPES)]
+    return [
+        {"name": name, "description": EXCHANGE_TEXTS.get(name, ""), "enabled": True} for name in sorted(EXCHANGE_TYPES)
+    ]
 
 
 def listeners(node: ManagedNode) -> list[dict[str, Any]]:
     """Return what is listened on, as far as it is known to the broker."""
     return [
-        {"node": node.name, "protocol": protocol, "ip_address": address, "port": port, "socket_opts": {}}
+        {
+            "node": node.name,
+            "protocol": protocol,
+            "ip_address": address,
+            "port": port,
+            "socket_opts": {"backlog": BACKLOG, "nodelay": True} if protocol.startswith("amqp") else {"port": port},
+        }
         for protocol, address, port in node.broker.listening
     ]
 
@@ -60,9 +84,11 @@ def contexts(node: ManagedNode) -> list[dict[str, Any]]:
             "description": "RabbitMQ Prometheus" if protocol.endswith("prometheus") else "RabbitMQ Management",
             "path": "/",
             "cowboy_opts": "[]",
+            "ip": address,
             "port": str(port),
+            "protocol": protocol,
         }
-        for protocol, _, port in node.broker.listening
+        for protocol, address, port in node.broker.listening
         if protocol.startswith("http")
     ]
 
@@ -170,42 +196,42 @@ def describe_node(call: Call) -> dict[str, Any]:
         "sockets_used": len(node.broker.connections),
         "proc_used": 1,
         "disk_free": free_octets(node),
+        "gc_num": garbage_collections()[0],
+        "context_switches": context_switches(),
+        **disk_facts(node),
         **dict.fromkeys(
             (
-                *("gc_num", "gc_bytes_reclaimed", "context_switches", "io_read_count", "io_read_bytes"),
-                *("io_read_avg_time", "io_write_count", "io_write_bytes", "io_write_avg_time", "io_sync_count"),
-                *("io_sync_avg_time", "io_seek_count", "io_seek_avg_time", "io_reopen_count", "mnesia_ram_tx_count"),
-                *("mnesia_disk_tx_count", "msg_store_read_count", "msg_store_write_count"),
-                *("queue_index_write_count", "queue_index_read_count"),
+                *("gc_bytes_reclaimed", "mnesia_ram_tx_count", "mnesia_disk_tx_count", "msg_store_read_count"),
+                *("msg_store_write_count", "queue_index_write_count", "queue_index_read_count"),
             ),
             0,
         ),
     }
     described: dict[str, Any] = {
         "applications": [{"name": "leveret", "description": "Leveret", "version": broker.__version__}],
-        "auth_mechanisms": [{"name": name, "description": "", "enabled": True} for name in ("PLAIN", "AMQPLAIN")],
+        "auth_mechanisms": auth_mechanisms(node),
         "being_drained": False,
         "cluster_links": [],
-        "config_files": [str(settings.config)] if settings.config is not None else [],
+        "config_files": [str(file.absolute()) for file in node.broker.config_files],
         "contexts": contexts(node),
         "db_dir": str(settings.data_dir.absolute()),
         "disk_free_alarm": "disk" in alarms,
         "disk_free_limit": node.disk_limit_octets,
-        "enabled_plugins": ["rabbitmq_management", "rabbitmq_prometheus"],
+        "enabled_plugins": enabled_plugins(node),
         "exchange_types": exchange_types(),
         "fd_total": limit,
         "log_files": ["<stdout>"],
         "mem_alarm": "memory" in alarms,
         "mem_calculation_strategy": "rss",
         "mem_limit": node.memory_limit_octets,
-        "metrics_gc_queue_length": {},
+        "metrics_gc_queue_length": dict.fromkeys(CLEARED_AT_ONCE, 0),
         "name": node.name,
         "net_ticktime": 60,
         "os_pid": str(os.getpid()),
         "partitions": [],
         "proc_total": 1,
         "processors": os.cpu_count() or 1,
-        "ra_open_file_metrics": {},
+        "ra_open_file_metrics": {"ra_log_wal": 0, "ra_log_segment_writer": 0},
         "rates_mode": "basic",
         "run_queue": 0,
         "running": True,
@@ -234,13 +260,15 @@ def _check_node(call: Call) -> None:
 
 def get_memory(call: Call) -> dict[str, Any]:
     _check_node(call)
-    used = own_resident_octets()
-    return {"memory": {"strategy": "rss", "total": {"erlang": used, "rss": used, "allocated": used}}}
+    used, parts = memory_parts(call.node)
+    return {"memory": {**parts, "strategy": "rss", "total": {"erlang": used, "rss": used, "allocated": used}}}
 
 
 def get_relative_memory(call: Call) -> dict[str, Any]:
     _check_node(call)
-    return {"memory": {"total": 100}}
+    used, parts = memory_parts(call.node)
+    shares = {name: math.ceil(100 * octets / max(1, used)) for name, octets in parts.items()}
+    return {"memory": {"total": 100, **shares}}
 
 
 def reset(call: Call) -> Empty:

@@ -105,7 +105,8 @@ class Admission:
         is_right = is_known and self._may_come(user, is_local)
         self._count(is_right, source, user, protocol)
         if not is_right:
-            raise Refused("there is no such user, or not from there (loopback_users)")
+            nobody = "the client has shown no certificate that names somebody"
+            raise Refused("there is no such user, or not from there (loopback_users)" if user else nobody)
         return Visitor(user)
 
     def renewed(self, grant: "Grant", token: bytes) -> "Grant":

@@ -7,8 +7,9 @@ on, connections to write. It listens to nothing itself (lifecycle.py) and decode
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -82,6 +83,7 @@ class Broker:
         self.random = random.SystemRandom() if seed is None else random.Random(seed)
         self.started_ms = clock.monotonic_ms()
         self.node_name = settings.node_name or f"rabbit@{socket.gethostname().partition('.')[0] or 'localhost'}"
+        self.config_files: Sequence[Path] = ()
         self.counters = Counters()
         self.listening: list[tuple[str, str, int]] = []
         """Protocol, address and port of everything that is listened on."""
@@ -209,17 +211,17 @@ class Broker:
 
         return make_queue
 
-    def new_handshake(self, login: Login, certified_user: str = "") -> Handshake:
+    def new_handshake(self, login: Login, certified_user: str | None = None) -> Handshake:
         """Return the handshake of a new connection, which ``login`` lets in.
 
-        ``certified_user`` is whom the client's certificate names, if it has shown one.
+        ``certified_user`` is whom the client's certificate names, "" for nobody; None where certificates let nobody in.
         """
         return Handshake(
             self._offer,
             authenticate=login.authenticate,
             has_vhost=self.vhosts.__contains__,
             may_enter=login.may_enter,
-            mechanisms={**MECHANISMS, "EXTERNAL": external(certified_user)} if certified_user else MECHANISMS,
+            mechanisms=MECHANISMS if certified_user is None else {**MECHANISMS, "EXTERNAL": external(certified_user)},
         )
 
     async def wait_until_unconnected(self) -> None:

@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
         self.peer = f"{peer[0]}:{peer[1]}" if peer else "local socket"
         self.broker.connections.add(self)
         self.tls = peer_tls(transport.get_extra_info("ssl_object"), self.broker.settings.tls_login)
-        certified_user = self.tls.login if self.tls is not None else ""
+        certified_user = self.tls.login if self.tls and self.broker.settings.tls_clients != "ignore" else None
         is_local = not peer or is_loopback(peer[0])
         self.login = Login(self.broker.admission, peer[0] if peer else "", is_local=is_local)
         self._handshake = self.broker.new_handshake(self.login, certified_user)

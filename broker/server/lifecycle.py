@@ -12,6 +12,7 @@ import platform
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -59,13 +60,13 @@ The young are never more than 40,000, for to look through them keeps every clien
 log = structlog.get_logger()
 
 
-def run(settings: Settings, warnings: Sequence[str] = ()) -> int:
+def run(settings: Settings, warnings: Sequence[str] = (), config_files: Sequence[Path] = ()) -> int:
     """Run the broker until a signal or a failing disk stops it; return the exit code.
 
     Raises one of START_ERRORS when it cannot start: StorageError when the data directory is in use, unreadable
     or of another format (nothing has been written then), ListenError when the address cannot be listened on,
     TlsError when its certificate cannot be used, DefinitionsError when there is something wrong with what it is to
-    import. ``warnings`` are logged.
+    import. ``warnings`` are logged; ``config_files`` are those that were read.
     """
     logs.set_up(settings.log_format, settings.log_level)
     for number in STOP_SIGNALS:
@@ -96,7 +97,9 @@ def run(settings: Settings, warnings: Sequence[str] = ()) -> int:
         if certificates is not None:
             tls_sockets = listener.bind(settings.host, settings.tls_port)
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            return runner.run(Life(settings, sockets, certificates, tls_sockets, http_certificates).live())
+            life = Life(settings, sockets, certificates, tls_sockets, http_certificates)
+            life.config_files = config_files
+            return runner.run(life.live())
     finally:
         listener.close_all(sockets + tls_sockets)
 
@@ -117,6 +120,7 @@ class Life:
         self.certificates = certificates
         self.http_certificates = http_certificates
         self.tls_sockets = tls_sockets
+        self.config_files: Sequence[Path] = ()
         self.exit_code = 0
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop
@@ -141,6 +145,7 @@ class Life:
         try:
             log_recovery(store)
             self._node = node = Broker(self.settings, loop, store, clock)
+            node.config_files = self.config_files
             node.descriptors = descriptors.DescriptorRoom(clock, descriptors.limit())
             node.restore()
             if self.settings.load_definitions is not None:

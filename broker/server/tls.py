@@ -7,7 +7,9 @@ authority counts for every connection from then on, without a listener closing. 
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from ssl import cert_time_to_seconds
 from typing import Any, Final, Literal, cast
 
 from broker.config import Settings
@@ -48,6 +50,8 @@ class PeerTls:
     cipher_bits: int
     subject: str
     issuer: str
+    validity: str
+    """From when until when the certificate is good, as RabbitMQ writes it."""
     login: str
     """The user whom the certificate logs in by EXTERNAL; "" for nobody."""
 
@@ -155,7 +159,11 @@ def peer_tls(connection: ssl.SSLObject | ssl.SSLSocket | None, login_from: Login
     distinguished = distinguished_name(subject)
     login = distinguished if login_from == "distinguished_name" else common_name(subject)
     issuer = distinguished_name(certificate.get("issuer", ()))
-    return PeerTls(connection.version() or version, cipher, bits, distinguished, issuer, login)
+    dates = [certificate[name] for name in ("notBefore", "notAfter") if name in certificate]
+    validity = " - ".join(
+        f"{datetime.fromtimestamp(cert_time_to_seconds(date), UTC):%Y-%m-%dT%H:%M:%SZ}" for date in dates
+    )
+    return PeerTls(connection.version() or version, cipher, bits, distinguished, issuer, validity, login)
 
 
 Names = Iterable[Iterable[tuple[str, str]]]
