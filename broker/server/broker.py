@@ -107,7 +107,7 @@ class Broker:
         self.touched: list[ClassicQueue] = []
         self.confirming: list[Channel] = []
         self.unwritten: list[Connection] = []
-        self.departures = Departures(loop.call_soon)
+        self.departures = Departures(self.schedule_finish)
         self.surges = Surges(lambda: self.enqueuer.run_count)
         messages = UnloggedMessages(store) if settings.durability == "memory" else store
         self.residency = Residency(store, settings.resident_octets, is_logging=messages is store)
@@ -309,6 +309,7 @@ class Broker:
     def _finish_scheduled(self) -> None:
         self._is_finish_scheduled = False
         self.finish_read()
+        self.departures.turn()
 
     # Alarms
 

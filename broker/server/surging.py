@@ -26,10 +26,21 @@ class SurgingConnection(Connection):
             self._surge = Surge(self.broker.surges, self.broker.loop.call_soon, super().data_received)
         self._surge.add(data)
 
+    def eof_received(self) -> bool:
+        """Say whether the socket stays open for now: it is closed at once unless many others are."""
+        if self.tls is not None or self.broker.departures.may_go():
+            return False  # TLS closes it, whatever is said here.
+        self.pause_writing()
+        self.broker.departures.wait(self._transport.close)
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Handle what came before the end, then give everything back, when it is this connection's turn."""
         if self._surge is not None:
             self._surge.take()
+        if self.broker.departures.may_go():
+            super().connection_lost(exc)
+            return
         self.pause_writing()
         self.stop_heartbeat()
-        self.broker.departures.add(partial(super().connection_lost, exc))
+        self.broker.departures.wait(partial(super().connection_lost, exc))

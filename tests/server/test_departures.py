@@ -23,65 +23,93 @@ class OneTurn(Turns):
         for call in now:
             call()
 
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._waiting)
 
-def test_a_few_are_given_up_at_each_turn_in_order() -> None:
-    turns = OneTurn()
-    departures = Departures(turns.call_soon)
-    gone: list[int] = []
+
+class Line:
+    """Departures that note who goes, by number."""
+
+    def __init__(self) -> None:
+        self.gone: list[int] = []
+        self.is_scheduled = False
+        self.departures = Departures(self._schedule)
+
+    def _schedule(self) -> None:
+        self.is_scheduled = True
+
+    def go(self, number: int) -> None:
+        if self.departures.may_go():
+            self.gone.append(number)
+        else:
+            self.departures.wait(lambda: self.gone.append(number))
+
+    def turn(self) -> None:
+        self.is_scheduled = False
+        self.departures.turn()
+
+
+def test_a_few_go_at_each_turn_in_order() -> None:
+    line = Line()
     for number in range(COUNT):
-        departures.add(lambda number=number: gone.append(number))  # type: ignore[misc]
-    seen = [len(gone)]
-    while len(gone) < COUNT:
-        turns.turn()
-        seen.append(len(gone))
-    assert seen == [*range(TURN_COUNT, COUNT, TURN_COUNT), COUNT]
-    assert gone == list(range(COUNT))
+        line.go(number)
+    seen = [len(line.gone)]
+    while line.is_scheduled:
+        line.turn()
+        seen.append(len(line.gone))
+    assert seen == [*range(TURN_COUNT, COUNT, TURN_COUNT), COUNT, COUNT]
+    assert line.gone == list(range(COUNT))
 
 
 def test_who_goes_while_others_wait_comes_after_them() -> None:
-    turns = OneTurn()
-    departures = Departures(turns.call_soon)
-    gone: list[int] = []
-    for number in range(TURN_COUNT + 1):
-        departures.add(lambda number=number: gone.append(number))  # type: ignore[misc]
-    turns.turn()
-    departures.add(lambda: gone.append(-1))
-    turns.run()
-    departures.add(lambda: gone.append(-2))
-    assert gone == [*range(TURN_COUNT + 1), -1, -2]
+    line = Line()
+    for number in range(2 * TURN_COUNT + 1):
+        line.go(number)
+    line.turn()
+    line.go(-1)
+    while line.is_scheduled:
+        line.turn()
+    line.go(-2)
+    assert line.gone == [*range(2 * TURN_COUNT + 1), -1, -2]
 
 
-def test_an_error_of_one_leaves_the_others_to_be_given_up() -> None:
-    turns = OneTurn()
-    departures = Departures(turns.call_soon)
-    gone: list[int] = []
+def test_an_error_of_one_leaves_the_others_to_go() -> None:
+    line = Line()
     for number in range(TURN_COUNT):
-        departures.add(lambda number=number: gone.append(number))  # type: ignore[misc]
-    departures.add(lambda: gone.clear() or 1 / 0)  # type: ignore[func-returns-value]
-    departures.add(lambda: gone.append(7))
+        line.go(number)
+    line.departures.wait(lambda: 1 / 0)
+    line.go(7)
     with pytest.raises(ZeroDivisionError):
-        turns.turn()
-    turns.run()
-    assert gone == [7]
+        line.turn()
+    assert line.is_scheduled
+    line.turn()
+    assert line.gone[TURN_COUNT:] == [7]
 
 
-def test_nothing_is_delivered_to_who_has_gone_and_waits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_nothing_is_delivered_to_who_has_gone_and_waits(tmp_path: Path, is_reset: bool) -> None:
     with running_node(tmp_path) as node:
         node.turns = turns = OneTurn()
         node.broker.loop = cast(asyncio.AbstractEventLoop, turns)
-        node.broker.departures = Departures(turns.call_soon)
         consumers = [node.connect(make=SurgingConnection) for _ in range(COUNT)]
         healthy = node.connect(make=SurgingConnection)
         healthy.declare("q")
         for consumer in consumers:
             consumer.send(commands.Basic.Consume, queue="q", no_ack=True)
             assert consumer.names() == ["Basic.ConsumeOk"]
-        for consumer in consumers:
+        going = [consumer for consumer in consumers if is_reset or not consumer.connection.eof_received()]
+        for consumer in going:
             consumer.wire.is_open = False
             consumer.connection.connection_lost(None)
-        assert len(node.broker.connections) == COUNT - TURN_COUNT + 1
+        assert len(node.broker.connections) > COUNT - TURN_COUNT
         healthy.connection.data_received(b"".join(message(b"%d" % number, b"q") for number in range(10)))
-        turns.run()
+        while turns.is_waiting:
+            turns.turn()
+            for consumer in consumers:
+                if not consumer.wire.is_open and consumer not in going:
+                    going.append(consumer)
+                    consumer.connection.connection_lost(None)
         assert node.broker.connections == {healthy.connection}
         healthy.send(commands.Queue.Declare, queue="q", passive=True)
         (answer,) = healthy.received()
