@@ -10,6 +10,7 @@ from bench.client import BrokerRefused
 from bench.comparison import Broker
 from bench.connections import measure_churn, measure_idle
 from bench.figures import Effort, Figure, Probe
+from bench.healthy import measure_healthy
 from bench.latency import measure_latency
 from bench.libraries import measure_libraries
 from bench.rounds import RoundFailed
@@ -25,6 +26,7 @@ PROBES: Final = {
         Probe("N", "backlog, transient, 128 B", measure_backlog),
         Probe("K", "connections with a channel, 4 clients", measure_churn),
         Probe("Q", "durable queues", measure_declares),
+        Probe("H", "healthy client, confirmed round trips, 128 B", measure_healthy),
         Probe("I", "idle connections with a channel", measure_idle),
         Probe(LIBRARIES_NAME, "real clients, 128 B, acks", measure_libraries),
     )

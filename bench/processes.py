@@ -67,6 +67,14 @@ def cpu_s(processes: list[int]) -> float:
     return seconds
 
 
+def descriptor_count(process: int) -> int:
+    """How many descriptors ``process`` has open; 0 where /proc does not tell."""
+    try:
+        return len(os.listdir(_PROC / str(process) / "fd"))
+    except OSError:
+        return 0
+
+
 def resident_octets(processes: list[int]) -> int:
     """Resident memory, pages shared among them counted once where the kernel tells (Pss)."""
     return sum(_rollup_octets(process, "Pss:") for process in processes)

@@ -20,11 +20,27 @@ def address() -> Iterator[Address]:
         yield Address(port=broker.port)
 
 
+HEALTHY_CASES = (
+    "alone",
+    "beside garbage",
+    "beside 1,000 half-open sockets",
+    "beside 20 readers that do not read",
+    "beside 2,047 channels at once",
+    "beside connections that come and go",
+    "while 40 connect",
+    "beside 40 idle connections",
+    "while 40 vanish at once",
+)
 FIGURES = {
     "R": {"round trip, p50", "round trip, p99", "round trip: broker CPU a round trip"},
     "L": {f"{what}, p{percent}" for what in ("confirmed", "delivered") for percent in (50, 99, 99.9)},
     "N": {"published without consumer", "memory, 5,000 waiting", "drained"},
     "K": {"opened and closed"},
+    "H": {
+        *(f"{case}: {figure}" for case in HEALTHY_CASES for figure in ("p50", "p99", "longest")),
+        *("connections with garbage", "channels opened", "connections that came and went", "40 connected"),
+        *("resident before", "resident after all", "descriptors before", "descriptors after all"),
+    },
     "Q": {"declare and bind, one by one", "declare and bind, pipelined"},
     "I": {"memory of each of 20", "processor for 20 idle"},
     "Y": {"pika", "aio-pika"},
@@ -53,6 +69,12 @@ def test_series_accounts_for_every_message(address: Address, name: str) -> None:
     assert point.messages_per_s > 0
     assert point.broker_cpu_us
     assert point.broker_cpu_us > 0
+
+
+def test_bad_clients_that_were_beside_a_healthy_one_leave_nothing(address: Address) -> None:
+    figures = {figure.name: figure.value for figure in PROBES["H"].measure(address, EFFORT)}
+    assert figures["descriptors after all"] < figures["descriptors before"] + 5  # files of the log come and go
+    assert figures["resident after all"] < figures["resident before"] + 64
 
 
 def test_nothing_stays_in_the_broker(address: Address) -> None:
