@@ -10,8 +10,7 @@ COPY storage /source/storage
 RUN python -m venv --without-pip /opt/leveret \
     && python -m pip --python /opt/leveret/bin/python install --no-cache-dir --disable-pip-version-check \
         '/source[oauth2]' \
-    && for name in rabbitmqctl rabbitmq-diagnostics rabbitmqadmin rabbitmq-plugins rabbitmq-server; do \
-        ln -s leveret "/opt/leveret/bin/$name"; done
+    && /opt/leveret/bin/leveret install-names /opt/leveret/bin
 
 FROM python:3.13-slim
 # 999 owns the volumes of the official image too. Its directory is open to all, so that any other user

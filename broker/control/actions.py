@@ -23,6 +23,7 @@ from protocol.errors import ConnectionForced
 log = structlog.get_logger("leveret.control")
 
 STOP_APP_TEXT: Final = "broker forced connection closure with reason 'shutdown'"
+DRAIN_TEXT: Final = "Node was put into maintenance mode"
 
 
 class ActionRefused(Exception):
@@ -35,9 +36,16 @@ class ActionRefused(Exception):
 
 @dataclass(slots=True)
 class Door:
-    """Whether clients are let in: ``stop_app`` shuts it."""
+    """Whether clients are let in: ``stop_app`` shuts it, and so does maintenance, which is another state."""
 
-    is_open: bool = True
+    is_started: bool = True
+    is_suspended: bool = False
+    is_under_maintenance: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a client that comes now may stay."""
+        return self.is_started and not self.is_suspended
 
 
 class ShutDoor(asyncio.Protocol):
@@ -67,7 +75,8 @@ class Operator:
             "pid": os.getpid(),
             "version": leveret.__version__,
             "release": broker.settings.product_version or broker.compat.profile.release,
-            "is_running": self.door.is_open,
+            "is_running": self.door.is_started,
+            "is_under_maintenance": self.door.is_under_maintenance,
             "alarms": sorted(broker.alarms.raised),
             "listeners": [
                 {"protocol": protocol, "ip_address": address, "port": port}
@@ -122,21 +131,41 @@ class Operator:
 
     def stop_app(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Close all connections and let no more in."""
-        self.door.is_open = self.broker.is_taking_clients = False
-        for connection in list(self.broker.connections):
-            connection.close(ConnectionForced(STOP_APP_TEXT))
+        self.door.is_started = self.broker.is_taking_clients = False
+        self._close_all(STOP_APP_TEXT)
         log.info("nobody is let in", by="the operator")
         return {}
 
+    def _close_all(self, text: str) -> None:
+        for connection in list(self.broker.connections):
+            connection.close(ConnectionForced(text))
+
     def start_app(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Let clients in again."""
-        self.door.is_open = self.broker.is_taking_clients = True
+        self.door.is_started = True
+        self.broker.is_taking_clients = self.door.is_open
+        log.info("clients are let in", by="the operator")
+        return {}
+
+    def suspend_listeners(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Let no more in; with ``is_draining`` close who is connected, too: maintenance."""
+        self.door.is_suspended, self.broker.is_taking_clients = True, False
+        if given.get("is_draining"):
+            self.door.is_under_maintenance = True
+            self._close_all(DRAIN_TEXT)
+        log.warning("nobody more is let in", by="the operator", is_under_maintenance=self.door.is_under_maintenance)
+        return {}
+
+    def resume_listeners(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Let clients in again, and end maintenance."""
+        self.door.is_suspended = self.door.is_under_maintenance = False
+        self.broker.is_taking_clients = self.door.is_open
         log.info("clients are let in", by="the operator")
         return {}
 
     def reset(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Delete everything and make what the first start makes. Raises ActionRefused while clients are let in."""
-        if self.door.is_open:
+        if self.door.is_started:
             raise ActionRefused(400, "stop_app comes before reset")
         control = self.broker.access_control
         for vhost in tuple(control.vhosts):
@@ -170,6 +199,8 @@ class Operator:
             "stop": self.stop_broker,
             "stop-app": self.stop_app,
             "start-app": self.start_app,
+            "suspend-listeners": self.suspend_listeners,
+            "resume-listeners": self.resume_listeners,
             "reset": self.reset,
             "log-level": self.set_log_level,
         }.get(name)

@@ -149,6 +149,10 @@ def refusal(status: int, octets: bytes) -> Failure:
         pass
     text = reason if isinstance(reason, str) else json.dumps(reason) if reason else f"HTTP status {status}"
     text = " ".join(text.split())
+    if "&" in text:  # The API's reasons are escaped for web pages, as RabbitMQ's are.
+        from html import unescape
+
+        text = unescape(text)
     if (status == 401 and "login failed" in text.lower()) or (
         status == 401 and text in ("Not_Authorized", "HTTP status 401")
     ):

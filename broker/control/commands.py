@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from broker.control.client import TIMEOUT_S, Client, Place
-from broker.control.failures import OK, Failure, UsageFailure
+from broker.control.failures import OK, USAGE, Failure, UsageFailure
 from broker.control.output import FORMATTERS, Output
 from broker.control.verb import Session, Verb
 
@@ -50,6 +50,10 @@ SHORT: Final = {
     "l": "longnames",
     "h": "help",
     "?": "help",
+    # Of wait, and of delete_queue.
+    "P": "pid",
+    "e": "if-empty",
+    "u": "if-unused",
 }
 
 HEAD: Final = """Usage: {program} [-p <vhost>] [-q] [-s] [--formatter table|json|csv] <verb> [<argument> ...]
@@ -63,7 +67,7 @@ COMMON_HELP: Final = """Options of every verb:
   -p, --vhost <vhost>      the virtual host; / if not given
   -q, --quiet              say nothing but the answer
   -s, --silent             the same, and tables without a head
-  --formatter <formatter>  table, json, csv or pretty_table
+  --formatter <formatter>  table, json, csv, pretty_table or erlang
   --no-table-headers       tables without a head
   -t, --timeout <seconds>  how long to wait
   --data-dir <dir>         data directory of the broker on this machine
@@ -72,7 +76,7 @@ COMMON_HELP: Final = """Options of every verb:
 """
 
 
-MODULES: Final = ("checks", "node", "users", "vhosts", "lists", "objects")
+MODULES: Final = ("checks", "node", "users", "vhosts", "lists", "objects", "process", "cluster", "erlang")
 """Where verbs are, those of health checks first: they are looked for in turn, so that a check loads little."""
 
 
@@ -118,6 +122,9 @@ def main(arguments: Sequence[str], program: str = "leveret ctl", *, known: Mappi
 def run(arguments: list[str], program: str, known: Mapping[str, Verb]) -> int:
     """Find the verb, read its options and run it. Raises Failure."""
     name = verb_in(arguments)
+    if name is None and not any(option_name(each) == "help" for each in arguments):
+        show_help(program, known, [], Output(stream=sys.stderr))
+        return USAGE
     if name is None or name == "help":
         return show_help(program, known, [each for each in arguments if not each.startswith("-") and each != "help"])
     if name == "autocomplete":
@@ -244,9 +251,9 @@ def unsaid_options(verb: Verb) -> list[tuple[str, str]]:
     return [(name, value) for name, value in verb.options.items() if f"--{name}" not in shown]
 
 
-def show_help(program: str, known: Mapping[str, Verb], words: Sequence[str]) -> int:
+def show_help(program: str, known: Mapping[str, Verb], words: Sequence[str], output: Output | None = None) -> int:
     """Write the help, of one verb or of all."""
-    output = Output()
+    output = output or Output()
     if words and words[0] in known:
         from broker.control.verbs.lists import COLUMNS
 

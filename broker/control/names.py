@@ -8,7 +8,16 @@ from typing import Final
 
 from broker.control.failures import DATA, OK, USAGE
 
-NAMES: Final = ("rabbitmqctl", "rabbitmq-diagnostics", "rabbitmqadmin", "rabbitmq-plugins", "rabbitmq-server")
+NAMES: Final = (
+    "rabbitmqctl",
+    "rabbitmq-diagnostics",
+    "rabbitmqadmin",
+    "rabbitmq-plugins",
+    "rabbitmq-queues",
+    "rabbitmq-streams",
+    "rabbitmq-upgrade",
+    "rabbitmq-server",
+)
 """RabbitMQ's commands that this one answers as."""
 
 

@@ -47,6 +47,10 @@ class Output:
             self._csv(columns, shown)
         elif self.formatter == "pretty_table":
             self._pretty(columns, shown)
+        elif self.formatter == "erlang":
+            from broker.control.erlang_terms import proplist
+
+            self.line("[" + ",\n ".join(proplist(columns, row) for row in shown) + "]")
         else:
             if self.has_headers and (shown or is_head_kept):
                 self.line("\t".join(columns))
@@ -57,6 +61,10 @@ class Output:
         """Write one answer: ``value`` as JSON, or ``text`` for people."""
         if self.formatter == "json":
             self.line(json.dumps(value, ensure_ascii=False))
+        elif self.formatter == "erlang":
+            from broker.control.erlang_terms import term
+
+            self.line(term(value))
         else:
             self.line(text)
 
@@ -85,21 +93,21 @@ class Output:
 
 
 def cell(value: Any) -> str:
-    """Return a value as a table shows it: ``[a, b]`` for a list, ``true``, and what is not there as nothing."""
+    """Return a value as a table shows it: a list as ``[a, b]``, a tuple as ``{a,b}``, what is not there as nothing."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return "[" + ",".join(f'{{"{name}",{term(each)}}}' for name, each in value.items()) + "]"
-    if isinstance(value, list | tuple):
+        return "[" + ",".join(f'{{"{name}",{quoted_text(each)}}}' for name, each in value.items()) + "]"
+    if isinstance(value, tuple):
+        return "{" + ",".join(cell(each) for each in value) + "}"
+    if isinstance(value, list):
         return "[" + ", ".join(cell(each) for each in value) + "]"
-    if isinstance(value, float):
-        return f"{value:g}"
     return str(value).translate(_ESCAPES)
 
 
-def term(value: Any) -> str:
+def quoted_text(value: Any) -> str:
     """Return a value within another: texts in quotes."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else cell(value)
 

@@ -56,10 +56,12 @@ NODE: Final = "rabbit"
 
 def enable(session: Session) -> None:
     """Accept plugins. Raises Failure (70) for one that RabbitMQ does not know either."""
-    _need_known(session.arguments)
+    if not session.arguments and session.verb.name == "enable" and "all" not in session.options:
+        raise session.wrong("not enough arguments")
     session.doing(f"Enabling plugins on node {NODE}:")
     for name in session.arguments:
         session.doing(name)
+    _need_known(session.arguments)
     for name in session.arguments:
         session.doing(
             f"{name} is {'built in' if name in BUILT_IN else 'not part of this broker: nothing was enabled'}."
@@ -68,8 +70,6 @@ def enable(session: Session) -> None:
 
 def disable(session: Session) -> None:
     """Accept that plugins are not wanted; what is built in stays."""
-    if "all" not in session.options:
-        _need_known(session.arguments)
     session.doing(f"Disabling plugins on node {NODE}:")
     for name in session.arguments:
         session.doing(name)
@@ -93,7 +93,10 @@ def list_plugins(session: Session) -> None:
     is_short = "enabled" in session.options or "explicitly-enabled" in session.options
     names = [name for name in sorted(BUILT_IN if is_short else BUILT_IN + ACCEPTED) if wanted.search(name)]
     if session.output.formatter == "json":
-        rows = [{"name": name, "enabled": "enabled" if name in BUILT_IN else "not_enabled"} for name in names]
+        rows = [
+            {"name": name, "enabled": "enabled" if name in BUILT_IN else "not_enabled", "running": name in BUILT_IN}
+            for name in names
+        ]
         session.output.value({"format": "normal", "plugins": rows}, "")
     elif "minimal" in session.options:
         for name in names:
@@ -104,7 +107,8 @@ def list_plugins(session: Session) -> None:
         session.doing(" |/")
         width = max(map(len, names), default=0)
         for name in names:
-            session.output.line(f"[{'E*' if name in BUILT_IN else '  '}] {name:<{width}} built in".rstrip())
+            marks, state = ("E*", "built in") if name in BUILT_IN else ("  ", "not there")
+            session.output.line(f"[{marks}] {name:<{width}} {state}")
 
 
 def is_enabled(session: Session) -> None:
@@ -113,6 +117,13 @@ def is_enabled(session: Session) -> None:
     if missing:
         raise Failure(UNAVAILABLE, f"Plugin {', '.join(missing)} is not enabled on node {NODE}")
     session.output.line(f"Plugin {', '.join(session.arguments)} is enabled on node {NODE}")
+
+
+def show_version(session: Session) -> None:
+    """Tell the version of this command: no broker is asked."""
+    import broker
+
+    session.output.line(broker.__version__)
 
 
 def directories(session: Session) -> None:
@@ -126,11 +137,12 @@ _LISTED: Final = {"enabled": "", "explicitly-enabled": "", "implicitly-enabled":
 VERBS: Final = {
     verb.name: verb
     for verb in (
-        Verb("enable", "<plugin> ...", "Accepts plugins", enable, 1, None, {**_ONLINE, "all": ""}, "Plugins"),
+        Verb("enable", "<plugin> ... | --all", "Accepts plugins", enable, 0, None, {**_ONLINE, "all": ""}, "Plugins"),
         Verb("disable", "<plugin> ...", "Accepts it", disable, 0, None, {**_ONLINE, "all": ""}, "Plugins"),
         Verb("set", "<plugin> ...", "Accepts plugins", enable, 0, None, _ONLINE, "Plugins"),
         Verb("list", "[<pattern>] [-e] [-m]", "Lists plugins", list_plugins, 0, 1, _LISTED, "Plugins"),
         Verb("is_enabled", "<plugin> ...", "Fails if one is not built in", is_enabled, 1, None, _ONLINE, "Plugins"),
+        Verb("version", "", "Tells the version of the command", show_version, group="Plugins"),
         Verb("directories", "", "Says that there are none", directories, options=_ONLINE, group="Plugins"),
     )
 }

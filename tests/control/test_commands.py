@@ -1,5 +1,6 @@
 """The command as such: where it finds the broker, what it refuses, under which names it answers, what it costs."""
 
+import json
 import os
 import signal
 import socket
@@ -151,7 +152,8 @@ def test_http_tells_what_the_operator_has_set(run: Ctl, start_broker: Callable[.
     metrics = {line.split()[0]: line.split()[1] for line in api("GET", "/metrics").body.splitlines() if line[:1] != "#"}
     assert float(metrics["rabbitmq_resident_memory_limit_bytes"]) == 123_000_000_000
     assert float(metrics["rabbitmq_disk_space_available_limit_bytes"]) == 1_234_567
-    assert "Memory high watermark: 123.0000 gb" in ctl("status")
+    assert "Memory high watermark: 123.0 gb" in ctl("status")
+    assert "Memory high watermark: 123000.0 mb" in ctl("status", "--unit", "mb")
 
     checks = ("/health/ready", "/api/health/checks/is-in-service", "/api/health/checks/ready-to-serve-clients")
     ctl("stop_app")
@@ -214,7 +216,10 @@ def test_links_are_installed_and_answer_by_their_names(run: Ctl, managed: Runnin
     assert sorted(os.listdir(names)) == [
         "rabbitmq-diagnostics",
         "rabbitmq-plugins",
+        "rabbitmq-queues",
         "rabbitmq-server",
+        "rabbitmq-streams",
+        "rabbitmq-upgrade",
         "rabbitmqadmin",
         "rabbitmqctl",
     ]
@@ -235,9 +240,19 @@ def test_plugins_are_accepted(run: Ctl) -> None:
 
     assert plugins("enable", "--offline", "rabbitmq_management", "rabbitmq_shovel")[0] == 0
     assert plugins("disable", "rabbitmq_management")[0] == 0
-    assert plugins("enable", "nosuch")[0] == 70
+    assert plugins("enable", "nosuch") == (70, "Enabling plugins on node rabbit:\nnosuch\n")
+    assert (plugins("enable")[0], plugins("enable", "--all")[0]) == (64, 0)
+    assert plugins("disable", "nosuch")[0] == 0  # as RabbitMQ
     assert "rabbitmq_management\n" in plugins("list", "-m", "-e")[1]
     assert "[E*] rabbitmq_prometheus" in plugins("-q", "list")[1]
+    assert "[  ] rabbitmq_mqtt not there\n" in plugins("-q", "list", "^rabbitmq_mqtt$")[1]
+    assert "rabbitmq_management\n" in plugins("-q", "list", "-m", "-E", "rabbitmq_management")[1]
+    (found,) = json.loads(plugins("list", "--formatter", "json", "prometheus")[1])["plugins"]
+    assert found == {"name": "rabbitmq_prometheus", "enabled": "enabled", "running": True}
+    assert plugins("is_enabled", "--offline", "rabbitmq_management")[0] == 0
+    assert plugins("directories")[0] == 0
+    assert plugins("version")[1].count(".") >= 1
+    assert plugins("bogus")[0] == 64
     assert plugins("is_enabled", "rabbitmq_management")[0] == 0
     assert plugins("is_enabled", "rabbitmq_mqtt")[0] == 69
     assert run("plugins", "list", "-m").code == 0
@@ -281,7 +296,7 @@ def test_the_log_level_is_set_while_it_runs(run: Ctl, start_broker: Callable[...
     connect()
     assert set_level("info") == 0
     connect()
-    assert set_level("nonsense") == 65
+    assert set_level("nonsense") == 69
     assert set_level("error") == 0
     assert [each["to"] for each in broker.events("log level was set")] == ["warning", "info", "error"]
     assert broker.stop() == 0

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from broker.control.failures import OK, UNAVAILABLE, Failure, Refused
 from broker.control.verb import Session, Verb
-from broker.control.verbs.node import listener_line, listeners, shown_listener
+from broker.control.verbs.node import in_unit, listener_line, listeners, shown_listener, unit_of
 
 GROUP: Final = "Health checks"
 CONNECT_S: Final = 5.0
@@ -15,7 +15,7 @@ def ping(session: Session) -> None:
     """Tell whether the process answers."""
     session.facts()
     session.doing(f"Will ping {session.node}. This only checks if the broker's process runs and answers.")
-    session.output.value({"result": "ok"}, "Ping succeeded")
+    session.output.value({"result": "ok", "message": "Ping succeeded"}, "Ping succeeded")
 
 
 def check_running(session: Session) -> None:
@@ -68,7 +68,7 @@ def _tell_alarms(session: Session, nothing: str, exit_code: int) -> None:
     if raised and exit_code:
         raise Failure(exit_code, f"Node {session.node} reported local alarms: {', '.join(raised)}")
     lines = [f"{kind} alarm on node {session.node}" for kind in raised]
-    value = {"result": "ok", "local": raised, "global": raised}
+    value = {"result": "ok", "node": session.node, "alarms": raised, "local": raised, "global": raised}
     session.output.value(value, "\n".join(lines) or f"Node {session.node} reported {nothing}")
 
 
@@ -138,7 +138,7 @@ def show_listeners(session: Session) -> None:
     """List the ports that are listened on."""
     session.doing(f"Asking node {session.node} to report its protocol listeners ...")
     ports = listeners(session)
-    value = {"result": "ok", "node": session.node, "listeners": [shown_listener(each) for each in ports]}
+    value = {"result": "ok", "node": session.node, "listeners": [shown_listener(each, session.node) for each in ports]}
     session.output.value(value, "\n".join(listener_line(each) for each in ports))
 
 
@@ -174,14 +174,56 @@ def erlang_version(session: Session) -> None:
 def memory_breakdown(session: Session) -> None:
     """Tell how much memory is used; it is not broken down."""
     session.doing(f"Reporting memory breakdown on node {session.node}...")
+    unit = unit_of(session)
     used = session.client.get("nodes", session.facts()["node"]).get("mem_used", 0)
-    session.output.value({"total": used}, f"total: {used / 1e9:.4f} gb (100%)")
+    session.output.value({"total": used}, f"total: {in_unit(used, unit)} (100%)")
 
 
 def always_well(session: Session) -> None:
     """Tell that a check does not apply to a single node."""
     session.facts()
-    session.output.line(f"Node {session.node} is the only one in a single node cluster, the check does not apply")
+    text = f"Node {session.node} seems to be the only one in a single node cluster, the check does not apply"
+    session.output.value({"result": "ok", "message": text}, text)
+
+
+def is_running(session: Session) -> int:
+    """Tell whether clients are let in. That they are not is no failure to tell it."""
+    session.doing(f"Asking node {session.node} for its status ...")
+    is_it = bool(session.facts()["is_running"])
+    state = (
+        "is fully booted and running" if is_it else "is not running or has not fully booted yet (check with is_booting)"
+    )
+    text = f"RabbitMQ on node {session.node} {state}"
+    session.output.value({"result": is_it, "message": text}, text)
+    return OK
+
+
+def check_deprecated(session: Session) -> None:
+    """Tell whether something is in use that later versions refuse."""
+    session.doing(f"Checking if any deprecated features are used on node {session.node} ...")
+    used = [each["name"] for each in session.client.get("deprecated-features", "used")]
+    if used:
+        raise Failure(UNAVAILABLE, f"Deprecated features are used: {', '.join(used)}")
+    text = f"Node {session.node} reported no deprecated features in use"
+    session.output.value({"result": "ok", "message": text}, text)
+
+
+def check_metadata(session: Session) -> None:
+    """Tell that definitions are there: a broker that answers has read them."""
+    session.doing(f"Checking if metadata store is initialized on node {session.node} ...")
+    session.facts()
+    text = f"Metadata store on node {session.node} is initialized"
+    session.output.value({"result": "ok", "message": text}, text)
+
+
+def check_mirroring(session: Session) -> None:
+    """Tell whether a policy asks for mirrors, which there are none of."""
+    session.doing(f"Checking if cluster {session.node} has any classic queue mirroring policy ...")
+    kinds = ("policies", "operator-policies")
+    found = [each["name"] for kind in kinds for each in session.client.get(kind) if "ha-mode" in each["definition"]]
+    if found:
+        raise Failure(UNAVAILABLE, f"Policies that enable classic queue mirroring: {', '.join(found)}")
+    session.output.value({"result": "ok"}, "Cluster reported no policies that enable classic queue mirroring")
 
 
 def check_certificate_expiration(session: Session) -> None:
@@ -199,7 +241,7 @@ def _check(name: str, run: Any, summary: str, usage: str = "", count: int = 0) -
 VERBS: Final = (
     _check("ping", ping, "Tells whether the process answers"),
     _check("check_running", check_running, "Tells whether clients are let in"),
-    _check("is_running", check_running, "The same"),
+    _check("is_running", is_running, "Tells the same, without failing"),
     _check("is_booting", is_booting, "Tells whether the node is starting"),
     _check("check_local_alarms", check_local_alarms, "Fails if memory or disk runs low"),
     _check("check_alarms", check_alarms, "The same"),
@@ -212,9 +254,25 @@ VERBS: Final = (
     _check("node_health_check", node_health_check, "Deprecated: the node runs and has no alarm"),
     _check("server_version", server_version, "Tells the version that clients are told"),
     _check("erlang_version", erlang_version, "Tells that there is no Erlang"),
-    _check("memory_breakdown", memory_breakdown, "Tells the memory used"),
+    Verb(
+        "memory_breakdown",
+        "[--unit <unit>]",
+        "Tells the memory used",
+        memory_breakdown,
+        options={"unit": "unit"},
+        group=GROUP,
+    ),
     _check("check_if_node_is_quorum_critical", always_well, "Does not apply to a single node"),
     _check("check_if_node_is_mirror_sync_critical", always_well, "Does not apply to a single node"),
+    _check(
+        "check_if_new_quorum_queue_replicas_have_finished_initial_sync", always_well, "Does not apply to a single node"
+    ),
+    _check("check_if_any_deprecated_features_are_used", check_deprecated, "Fails if some are in use"),
+    _check("check_if_metadata_store_is_initialized", check_metadata, "Tells that definitions are there"),
+    _check("check_if_metadata_store_initialized_with_data", check_metadata, "Tells that definitions are there"),
+    _check(
+        "check_if_cluster_has_classic_queue_mirroring_policy", check_mirroring, "Fails if a policy asks for mirrors"
+    ),
     Verb(
         "check_certificate_expiration",
         "--within <count> --unit days|weeks|months|years",

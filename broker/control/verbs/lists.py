@@ -1,6 +1,7 @@
 """Verbs that list what is there: queues, exchanges, bindings, connections, channels, consumers.
 
-The columns are rabbitmqctl's; those of Erlang processes (``pid``) hold names, which other verbs take in their place.
+The columns are rabbitmqctl's; those of Erlang processes (``pid``) hold names without their spaces, as in
+``<127.0.0.1:40000->127.0.0.1:5672>``, which ``close_connection`` takes.
 """
 
 from collections.abc import Callable, Mapping
@@ -132,7 +133,7 @@ CONSUMER_COLUMNS: Final = (
 # Columns that the HTTP API has under another name, or inside something.
 QUEUE_VALUES: Final[Mapping[str, Callable[[Row], Any]]] = {
     "pid": lambda row: row.get("node"),
-    "owner_pid": lambda row: within(row, "owner_pid_details", "name"),
+    "owner_pid": lambda row: pid_of(within(row, "owner_pid_details", "name")),
     "state": lambda row: row.get("state") or "running",
     "type": lambda row: row.get("type") or row.get("arguments", {}).get("x-queue-type") or "classic",
     "leader": lambda row: row.get("leader") or row.get("node"),
@@ -148,17 +149,26 @@ BINDING_VALUES: Final[Mapping[str, Callable[[Row], Any]]] = {
     "destination_kind": lambda row: row.get("destination_type"),
 }
 CONNECTION_VALUES: Final[Mapping[str, Callable[[Row], Any]]] = {
-    "pid": lambda row: row.get("name"),
+    "pid": lambda row: pid_of(row.get("name")),
+    "protocol": lambda row: (0, 9, 1) if row.get("protocol") == "AMQP 0-9-1" else row.get("protocol"),
     "user_provided_name": lambda row: within(row, "client_properties", "connection_name"),
 }
 CHANNEL_VALUES: Final[Mapping[str, Callable[[Row], Any]]] = {
-    "pid": lambda row: row.get("name"),
-    "connection": lambda row: within(row, "connection_details", "name"),
+    "pid": lambda row: pid_of(row.get("name")),
+    "connection": lambda row: pid_of(within(row, "connection_details", "name")),
 }
 CONSUMER_VALUES: Final[Mapping[str, Callable[[Row], Any]]] = {
     "queue_name": lambda row: within(row, "queue", "name"),
-    "channel_pid": lambda row: within(row, "channel_details", "name"),
+    "channel_pid": lambda row: pid_of(within(row, "channel_details", "name")),
 }
+TABLES: Final = ("arguments", "client_properties")
+"""Columns that are AMQP tables, whose values have types in JSON and in Erlang's terms."""
+ATOMS: Final = ("state", "type", "source_kind", "destination_kind", "activity_status")
+
+
+def pid_of(name: Any) -> str | None:
+    """Return what stands for a connection's or channel's process: its name, as one word."""
+    return f"<{str(name).replace(' ', '')}>" if name else None
 
 
 def within(row: Row, outer: str, inner: str) -> Any:
@@ -170,7 +180,17 @@ def within(row: Row, outer: str, inner: str) -> Any:
 def _show(
     session: Session, columns: tuple[str, ...], rows: list[Row], values: Mapping[str, Callable[[Row], Any]]
 ) -> None:
-    shown = ([values[name](row) if name in values else row.get(name) for name in columns] for row in rows)
+    shown = [[values[name](row) if name in values else row.get(name) for name in columns] for row in rows]
+    if session.output.formatter in ("json", "erlang"):
+        from broker.control.erlang_terms import Atom, typed_table
+
+        for place, name in enumerate(columns):
+            if name in TABLES:
+                for row in shown:
+                    row[place] = typed_table(row[place] or {})
+            elif name in ATOMS:
+                for row in shown:
+                    row[place] = Atom(row[place] or "")
     session.output.table(columns, shown)
 
 

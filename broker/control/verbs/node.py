@@ -5,18 +5,38 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from broker.control.failures import DATA, OK, TEMPORARY, UNAVAILABLE, USAGE, Failure, Unreachable
+from broker.control.failures import DATA, TEMPORARY, UNAVAILABLE, USAGE, Failure, Unreachable
 from broker.control.verb import Session, Verb
 
 GROUP: Final = "Node"
 POLL_S: Final = 0.1
-GIB: Final = 1_000_000_000
+UNITS: Final = {
+    "bytes": 1,
+    **{f"{prefix}b": 1000**power for power, prefix in enumerate("kmgtp", 1)},
+    **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgtp", 1)},
+}
+"""What ``--unit`` knows, as RabbitMQ's information units."""
 
 
 def status(session: Session) -> None:
     """Tell what the node is and uses."""
     session.doing(f"Status of node {session.node} ...")
-    session.output.value(node_status(session), "\n".join(status_lines(session)))
+    unit = unit_of(session)
+    found = node_status(session)
+    session.output.value(found, "\n".join(status_lines(found, listeners(session), unit)))
+
+
+def unit_of(session: Session) -> str:
+    """Return the unit that ``--unit`` names, else gb. Raises UsageFailure."""
+    unit = session.options.get("unit", "gb").lower()
+    if unit not in UNITS:
+        raise session.wrong(f"unit '{unit}' not supported. Please use one of: {', '.join(UNITS)}")
+    return unit
+
+
+def in_unit(octets: int, unit: str) -> str:
+    """Return a size as rabbitmqctl shows it."""
+    return f"{round(octets / UNITS[unit], 4)} {unit}"
 
 
 def node_status(session: Session) -> dict[str, Any]:
@@ -33,7 +53,7 @@ def node_status(session: Session) -> dict[str, Any]:
         "os": "Linux" if os.name == "posix" else os.name,
         "uptime": int(node.get("uptime", 0)) // 1000,
         "run_queue": node.get("run_queue", 0),
-        "is_under_maintenance": False,
+        "is_under_maintenance": bool(session.facts().get("is_under_maintenance")),
         "alarms": [
             kind for kind in ("memory", "disk") if node.get(f"{'mem' if kind == 'memory' else 'disk_free'}_alarm")
         ],
@@ -41,29 +61,36 @@ def node_status(session: Session) -> dict[str, Any]:
         "config_files": list(node.get("config_files", [])),
         "data_directory": node.get("db_dir", ""),
         "log_files": list(node.get("log_files", [])),
-        "memory": {"total": node.get("mem_used", 0), "limit": node.get("mem_limit", 0)},
+        "memory": {"strategy": "rss", "total": dict.fromkeys(("rss", "allocated", "erlang"), node.get("mem_used", 0))},
+        "vm_memory_calculation_strategy": "rss",
+        "vm_memory_high_watermark_limit": node.get("mem_limit", 0),
         "disk_free": node.get("disk_free", 0),
         "disk_free_limit": node.get("disk_free_limit", 0),
-        "file_descriptors": {"total_used": node.get("fd_used", 0), "total_limit": node.get("fd_total", 0)},
+        "file_descriptors": {
+            "total_used": node.get("fd_used", 0),
+            "total_limit": node.get("fd_total", 0),
+            "sockets_used": node.get("sockets_used", 0),
+            "sockets_limit": node.get("sockets_total", 0),
+        },
+        "processes": {"used": node.get("proc_used", 0), "limit": node.get("proc_total", 0)},
         "totals": {
             "connection_count": totals.get("connections", 0),
             "queue_count": totals.get("queues", 0),
             "virtual_host_count": len(session.client.get("vhosts", query="columns=name")),
         },
-        "listeners": [shown_listener(each) for each in listeners(session)],
+        "listeners": [shown_listener(each, overview["node"]) for each in listeners(session)],
     }
 
 
-def status_lines(session: Session) -> list[str]:
+def status_lines(found: dict[str, Any], ports: list[dict[str, Any]], unit: str) -> list[str]:
     """Return the node's status for people."""
-    found = node_status(session)
-    memory, descriptors, totals = found["memory"], found["file_descriptors"], found["totals"]
+    descriptors, totals = found["file_descriptors"], found["totals"]
     sections: dict[str, list[str]] = {
         "Runtime": [
             f"OS PID: {found['pid']}",
             f"OS: {found['os']}",
             f"Uptime (seconds): {found['uptime']}",
-            "Is under maintenance?: false",
+            f"Is under maintenance?: {str(found['is_under_maintenance']).lower()}",
             f"RabbitMQ version: {found['rabbitmq_version']}",
             f"Node name: {found['node']}",
         ],
@@ -73,20 +100,20 @@ def status_lines(session: Session) -> list[str]:
         "Log file(s)": [f" * {name}" for name in found["log_files"]] or [" * <stdout>"],
         "Alarms": [f"{kind} alarm on node {found['node']}" for kind in found["alarms"]] or ["(none)"],
         "Memory": [
-            f"Total memory used: {memory['total'] / GIB:.4f} gb",
-            f"Memory high watermark: {memory['limit'] / GIB:.4f} gb",
+            f"Total memory used: {in_unit(found['memory']['total']['rss'], unit)}",
+            f"Memory high watermark: {in_unit(found['vm_memory_high_watermark_limit'], unit)}",
         ],
         "File Descriptors": [f"Total: {descriptors['total_used']}, limit: {descriptors['total_limit']}"],
         "Free Disk Space": [
-            f"Low free disk space watermark: {found['disk_free_limit'] / GIB:.4f} gb",
-            f"Free disk space: {found['disk_free'] / GIB:.4f} gb",
+            f"Low free disk space watermark: {in_unit(found['disk_free_limit'], unit)}",
+            f"Free disk space: {in_unit(found['disk_free'], unit)}",
         ],
         "Totals": [
             f"Connection count: {totals['connection_count']}",
             f"Queue count: {totals['queue_count']}",
             f"Virtual host count: {totals['virtual_host_count']}",
         ],
-        "Listeners": [listener_line(each) for each in listeners(session)],
+        "Listeners": [listener_line(each) for each in ports],
     }
     return [line for title, lines in sections.items() for line in (title, "", *lines, "")][:-1]
 
@@ -99,24 +126,25 @@ def cluster_status(session: Session) -> None:
     release = overview["rabbitmq_version"]
     flags = session.client.get("feature-flags")
     ports = listeners(session)
+    maintenance = "under maintenance" if session.facts().get("is_under_maintenance") else "not under maintenance"
     value = {
         "cluster_name": overview.get("cluster_name", node),
         "disk_nodes": [node],
         "ram_nodes": [],
         "running_nodes": [node],
         "versions": {node: {"rabbitmq_version": release}},
-        "maintenance_status": {node: "not under maintenance"},
+        "maintenance_status": {node: maintenance},
         "alarms": [],
         "partitions": {},
-        "listeners": {node: [shown_listener(each) for each in ports]},
-        "feature_flags": [{"name": flag["name"], "state": flag["state"]} for flag in flags],
+        "listeners": {node: [shown_listener(each, node) for each in ports]},
+        "feature_flags": flags,
     }
     sections = {
         "Basics": [f"Cluster name: {value['cluster_name']}"],
         "Disk Nodes": [node],
         "Running Nodes": [node],
         "Versions": [f"{node}: {overview.get('product_name', 'RabbitMQ')} {release}"],
-        "Maintenance status": [f"Node: {node}, status: not under maintenance"],
+        "Maintenance status": [f"Node: {node}, status: {maintenance}"],
         "Network Partitions": ["(none)"],
         "Listeners": [f"Node: {node}, {listener_line(each)[0].lower()}{listener_line(each)[1:]}" for each in ports],
         "Feature flags": [f"Flag: {flag['name']}, state: {flag['state']}" for flag in flags],
@@ -142,12 +170,12 @@ def listeners(session: Session) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda each: int(each["port"]))
 
 
-def shown_listener(each: dict[str, Any]) -> dict[str, Any]:
+def shown_listener(each: dict[str, Any], node: str) -> dict[str, Any]:
     """Return a listener with rabbitmqctl's names."""
     protocol = each["protocol"]
     return {
         "interface": interface(each),
-        "node": each.get("node", ""),
+        "node": node,
         "port": each["port"],
         "protocol": protocol,
         "purpose": PURPOSES.get(protocol, protocol),
@@ -279,7 +307,7 @@ def set_log_level(session: Session) -> None:
     known = {"debug": "debug", "info": "info", "notice": "info", "warning": "warning", "error": "error"}
     known |= dict.fromkeys(("critical", "alert", "emergency", "none"), "error")
     if level not in known:
-        raise Failure(DATA, f"Bad argument: log level {level} is not supported; it is one of {', '.join(known)}")
+        raise Failure(UNAVAILABLE, f"level {level} is not supported. Try one of {', '.join(known)}")
     session.client.control("log-level", {"level": known[level]})
 
 
@@ -371,9 +399,10 @@ def wait(session: Session) -> None:
     elif session.arguments:
         path = Path(session.arguments[0])
         session.doing(f"Waiting for pid file '{path}' to appear")
-        text = f"operation wait timed out: no pid file {path}"
-        wait_until(lambda: path.is_file() and bool(path.read_text().strip()), limit, text)
-        pid = path.read_text().strip()
+        text = f"operation wait timed out: no pid file {path}, and no broker answers"
+        # Scripts name the file that RabbitMQ writes; Leveret writes none, so that a broker that answers will do.
+        wait_until(lambda: written_in(path) or answers(session), limit, text)
+        pid = written_in(path) or str(session.facts().get("pid", os.getpid()))
     else:
         raise session.wrong("not enough arguments: a pid file, or --pid <pid>")
     if not pid.isdecimal():
@@ -387,6 +416,14 @@ def wait(session: Session) -> None:
             raise Failure(TEMPORARY, "operation wait timed out")
         time.sleep(POLL_S)
     session.doing(f"Applications 'rabbit_and_plugins' are running on node '{session.node}'")
+
+
+def written_in(path: Path) -> str:
+    """Return what is in a pid file, nothing as long as it is not there."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def answers(session: Session) -> bool:
@@ -425,29 +462,13 @@ def is_process(pid: int) -> bool:
         return True
 
 
-# What a single node without Erlang has not
-
-
-def refuse_eval(session: Session) -> None:
-    """Refuse to run Erlang."""
-    raise Failure(
-        UNAVAILABLE, f"{session.verb.name}: this broker is not written in Erlang and evaluates no expressions"
-    )
-
-
-def refuse_cluster(session: Session) -> None:
-    """Refuse what needs a cluster."""
-    raise Failure(UNAVAILABLE, f"{session.verb.name}: this broker is a single node and forms no clusters")
-
-
-def nothing_to_do(session: Session) -> int:
-    """Accept what has no meaning here."""
-    session.doing(f"{session.verb.name}: there is nothing to do")
-    return OK
+def refuse_rotation(session: Session) -> None:
+    """Refuse it as RabbitMQ does, with its code: nobody rotates logs by a command."""
+    raise Failure(UNAVAILABLE, "This command does not rotate logs anymore [deprecated]: they go to the standard output")
 
 
 VERBS: Final = (
-    Verb("status", "", "Tells what the node is and uses", status, group=GROUP),
+    Verb("status", "[--unit <unit>]", "Tells what the node is and uses", status, 0, 0, {"unit": "unit"}, GROUP),
     Verb("cluster_status", "", "Tells about the cluster of this one node", cluster_status, group=GROUP),
     Verb("environment", "", "Tells the settings in force", environment, group=GROUP),
     Verb("report", "", "Tells all that a report of a problem needs", report, group=GROUP),
@@ -472,7 +493,16 @@ VERBS: Final = (
     ),
     Verb("set_log_level", "<level>", "Logs more or less", set_log_level, 1, 2, group=GROUP),
     Verb("list_feature_flags", "[<column> ...]", "Lists feature flags", list_feature_flags, 0, None, group=GROUP),
-    Verb("enable_feature_flag", "<name>|all", "Accepts a feature flag", enable_feature_flag, 1, 1, group=GROUP),
+    Verb(
+        "enable_feature_flag",
+        "<name>|all",
+        "Accepts a feature flag",
+        enable_feature_flag,
+        1,
+        1,
+        {"experimental": "", "opt-in": ""},
+        GROUP,
+    ),
     Verb("list_deprecated_features", "", "Lists what later versions refuse", list_deprecated_features, group=GROUP),
     Verb("shovel_status", "", "Has no shovels to list", shovel_status, group=GROUP),
     Verb("federation_status", "", "Has no links to list", federation_status, group=GROUP),
@@ -484,12 +514,5 @@ VERBS: Final = (
     Verb("force_reset", "", "Deletes everything, after stop_app", reset, group=GROUP),
     Verb("await_startup", "", "Waits until the broker is ready", await_startup, group=GROUP),
     Verb("wait", "<pidfile> | --pid <pid>", "Waits for a process and its broker", wait, 0, 1, {"pid": "pid"}, GROUP),
-    Verb("await_online_nodes", "<count>", "Has one node online", nothing_to_do, 1, 1, group=GROUP),
-    Verb("rotate_logs", "", "Has nothing to do: logs go to the standard output", nothing_to_do, group=GROUP),
-    Verb("force_boot", "", "Has nothing to do", nothing_to_do, group=GROUP),
-    Verb("eval", "<expression>", "Is refused: there is no Erlang", refuse_eval, 0, None, group=GROUP),
-    Verb("eval_file", "<file>", "Is refused: there is no Erlang", refuse_eval, 0, None, group=GROUP),
-    Verb("join_cluster", "<node>", "Is refused: this is a single node", refuse_cluster, 0, None, group=GROUP),
-    Verb("forget_cluster_node", "<node>", "Is refused: this is a single node", refuse_cluster, 0, None, group=GROUP),
-    Verb("change_cluster_node_type", "<type>", "Is refused", refuse_cluster, 0, None, group=GROUP),
+    Verb("rotate_logs", "", "Is refused: logs go to the standard output", refuse_rotation, group=GROUP),
 )

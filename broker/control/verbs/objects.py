@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from broker.control.failures import DATA, UNAVAILABLE, USAGE, Failure, Refused
 from broker.control.verb import Session, Verb, failing, need_vhost
+from broker.control.verbs.lists import pid_of
 from broker.control.verbs.users import json_object
 
 QUEUES: Final = "Queues and connections"
@@ -48,6 +49,9 @@ def close_connection(session: Session) -> None:
     """Close a connection by its name, which ``list_connections name`` (or ``pid``) shows."""
     name, reason = session.arguments
     session.doing(f"Closing connection {name}, reason: {reason}...")
+    if name.startswith("<"):
+        names = [each["name"] for each in session.client.get("connections", query="columns=name")]
+        name = next((each for each in names if pid_of(each) == name), name)
     _close(session, name, reason)
 
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from broker.control.failures import DATA, NO_USER, UNAVAILABLE, Failure, Refused
+from broker.control.failures import DATA, NO_USER, SOFTWARE, UNAVAILABLE, Failure, Refused
 from broker.control.verb import Session, Verb, failing, found_or, need_vhost
 from broker.control.verbs.users import json_object
 
@@ -45,6 +45,21 @@ def update_vhost_metadata(session: Session) -> None:
 def _told(session: Session) -> dict[str, str]:
     """Return what the options say about a virtual host."""
     return {option.replace("-", "_"): session.options[option] for option in _METADATA if option in session.options}
+
+
+def set_vhost_tags(session: Session) -> None:
+    """Replace a virtual host's tags."""
+    name, *tags = session.arguments
+    session.doing(f'Setting tags for virtual host "{name}" to [{", ".join(tags)}] ...')
+    need_vhost(session, UNAVAILABLE, name)
+    session.client.put("vhosts", name, body={"tags": ",".join(tags)})
+
+
+def restart_vhost(session: Session) -> None:
+    """Tell that a virtual host runs: none ever fails alone."""
+    session.doing(f"Trying to restart vhost '{session.vhost}' on node '{session.node}' ...")
+    need_vhost(session, SOFTWARE)
+    session.output.line(f"Vhost '{session.vhost}' is already running on node '{session.node}'")
 
 
 def protect_vhost(session: Session) -> None:
@@ -105,6 +120,16 @@ def set_permissions(session: Session) -> None:
     need_vhost(session, UNAVAILABLE)
     body = {"configure": configure, "write": write, "read": read}
     session.client.put("permissions", session.vhost, user, body=body)
+
+
+def set_permissions_globally(session: Session) -> None:
+    """Let a user into all virtual hosts that there are."""
+    user, configure, write, read = session.arguments
+    session.doing(f'Setting permissions for user "{user}" in all virtual hosts ...')
+    _need_user(session, user)
+    body = {"configure": configure, "write": write, "read": read}
+    for vhost in session.client.get("vhosts", query="columns=name"):
+        session.client.put("permissions", vhost["name"], user, body=body)
 
 
 def clear_permissions(session: Session) -> None:
@@ -242,6 +267,8 @@ VERBS: Final = (
         _METADATA,
         GROUP,
     ),
+    Verb("set_vhost_tags", "<vhost> [<tag> ...]", "Replaces its tags", set_vhost_tags, 1, None, group=GROUP),
+    Verb("restart_vhost", "[-p <vhost>]", "Has nothing to do: it runs", restart_vhost, group=GROUP),
     Verb("delete_vhost", "<vhost>", "Deletes a virtual host with all that is in it", delete_vhost, 1, 1, group=GROUP),
     Verb(
         "enable_vhost_protection_from_deletion",
@@ -269,6 +296,15 @@ VERBS: Final = (
         "[-p <vhost>] <username> <configure> <write> <read>",
         "Lets a user into a virtual host, with three regular expressions",
         set_permissions,
+        4,
+        4,
+        group=GROUP,
+    ),
+    Verb(
+        "set_permissions_globally",
+        "<username> <configure> <write> <read>",
+        "Lets a user into all virtual hosts",
+        set_permissions_globally,
         4,
         4,
         group=GROUP,
