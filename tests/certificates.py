@@ -15,6 +15,8 @@ class Authority:
         directory.mkdir(parents=True, exist_ok=True)
         openssl(
             *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
+            # Python 3.13 and its successors ask for it.
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
             *("-subj", f"/CN={name}", "-keyout", str(self._key), "-out", str(self.certificate)),
         )
 
@@ -22,7 +24,7 @@ class Authority:
         """Return the files of a certificate for ``subject`` and of its key, valid for 127.0.0.1 and localhost too."""
         certificate, key, request = (self.directory / f"{name}{end}" for end in (".pem", ".key", ".csr"))
         extensions = self.directory / "extensions"
-        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
         secrecy = ("-passout", f"pass:{password}") if password else ("-nodes",)
         openssl(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", *secrecy),
