@@ -21,6 +21,7 @@ from storage.datadir import CleanMark, DataDirectory
 from storage.definitions import Definitions, JsonValue, Key, encode_definition
 from storage.errors import StorageError
 from storage.files import Disk
+from storage.gathered import RETURNED_MAX, SETTLED_MAX, keep_latest
 from storage.log import Broken, Reading, SegmentWriter, segment_numbers
 from storage.messages import MessageIndex
 from storage.metered import counts_of
@@ -92,8 +93,10 @@ class Store:
         "_reader",
         "_record_count",
         "_returned",
+        "_returned_left",
         "_routes",
         "_segment_octets",
+        "_settled_count",
         "_settling",
         "_space",
         "_trimmer",
@@ -138,7 +141,7 @@ class Store:
         self.ticket = 1
         self.durable_ticket = 0
         self.durable_message_id = 0  # messages with lower ids are on disk
-        self._line_octets = self._line_length = 0
+        self._line_octets = self._line_length = self._settled_count = self._returned_left = 0
         self._at = self._batch_start = self._record_count = self._written_segment = 0
         self._next_message_id = self._next_queue_id = 1
         self._known_queues: set[int] = set()
@@ -273,6 +276,7 @@ class Store:
             ranges[-1] = range(last.start, ids.stop)
         else:
             ranges.append(ids)
+            self._settled_count += 1
 
     def delivered(self, queue_id: int, upto: int) -> None:
         """Everything in the queue with an id up to ``upto`` has been delivered at least once."""
@@ -285,6 +289,9 @@ class Store:
         """Messages ``ids``, live in the queue, came back to it for the ``return_count``-th time."""
         self._index.returned(queue_id, ids, return_count)
         self._returned.setdefault((queue_id, return_count), []).append(ids)
+        self._returned_left -= 1
+        if not self._returned_left:
+            self._returned_left = max(RETURNED_MAX, keep_latest(self._returned, self._index.return_counts))
 
     def delete_queue(self, queue_id: int) -> None:
         """Settle everything in the queue; its id is not used again."""
@@ -322,7 +329,8 @@ class Store:
                 self._begin_batch()  # forget it: nothing is written any more
                 return
             self._is_due = True
-            if self._at - self._batch_start > BATCH_OCTETS_MAX and not self._writer.is_syncing:
+            is_long = self._at - self._batch_start > BATCH_OCTETS_MAX or self._settled_count > SETTLED_MAX
+            if is_long and not self._writer.is_syncing:
                 self._hand_over()
             return
         if self._promises or self._at - self._batch_start > LAZY_OCTETS:
@@ -401,8 +409,10 @@ class Store:
         self._moving: list[int] = []
         self._record_count = 0
         self._settling: dict[int, list[range]] = {}
+        self._settled_count = 0
         self._watermarks: dict[int, int] = {}
         self._returned: dict[tuple[int, int], list[range]] = {}
+        self._returned_left = RETURNED_MAX
         self._deleted: list[int] = []
         self._definitions: list[tuple[Key, bytes | None]] = []
         self._definition_octets = 0
