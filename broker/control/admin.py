@@ -1,6 +1,6 @@
 """``rabbitmqadmin`` with the arguments of its first version: ``declare queue name=q``, ``publish``, ``get``, ``list``.
 
-Those of the second are made into them (admin_options.py).
+Those of the second are made into them (admin_options.py), and what only that has is in admin_second.py.
 It talks HTTP as that one does, as guest to localhost:15672, and prints its words. RabbitMQ: Management CLI.
 """
 
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
-from broker.control.admin_options import in_first_form
+from broker.control import admin_second
+from broker.control.admin_options import GROUPS, OTHER_GROUPS, in_first_form
 from broker.control.client import Client, Place
-from broker.control.failures import Failure
+from broker.control.failures import Failure, Refused
 from broker.control.tables import show
 
 FAILED: Final = 1
@@ -39,6 +40,11 @@ LISTS: Final[Mapping[str, tuple[str, ...]]] = {
     "policies": (),
     "operator_policies": (),
     "vhost_limits": (),
+    "user_limits": (),
+    "global_parameters": (),
+    "feature_flags": ("name", "state"),
+    "deprecated_features": ("name", "deprecation_phase"),
+    "streams": ("name", "messages"),
 }
 """What can be listed, and the columns shown unless others are wanted; () for all."""
 
@@ -72,7 +78,11 @@ DECLARED: Final[Mapping[str, Kind]] = {
         {"destination_type": "queue", "routing_key": "", "arguments": {}},
         ("arguments",),
     ),
-    "vhost": Kind(("vhosts", "{name}"), ("name",), {"tracing": None, "description": None, "tags": None}),
+    "vhost": Kind(
+        ("vhosts", "{name}"),
+        ("name",),
+        {"tracing": None, "description": None, "tags": None, "default_queue_type": None},
+    ),
     "user": Kind(
         ("users", "{name}"),
         ("name", "password|password_hash", "tags"),
@@ -92,6 +102,24 @@ DECLARED: Final[Mapping[str, Kind]] = {
         ("definition", "priority"),
     ),
     "vhost_limit": Kind(("vhost-limits", "{vhost}", "{name}"), ("vhost", "name", "value"), json_keys=("value",)),
+    "user_limit": Kind(("user-limits", "{user}", "{name}"), ("user", "name", "value"), json_keys=("value",)),
+    "global_parameter": Kind(("global-parameters", "{name}"), ("name", "value"), json_keys=("value",)),
+    "stream": Kind(
+        ("queues", "{vhost}", "{name}"),
+        ("name",),
+        {
+            "arguments": {},
+            "expiration": None,
+            "max_length_bytes": None,
+            "max_segment_length_bytes": None,
+        },
+        ("arguments", "max_length_bytes", "max_segment_length_bytes"),
+    ),
+}
+STREAM_ARGUMENTS: Final = {
+    "expiration": "x-max-age",
+    "max_length_bytes": "x-max-length-bytes",
+    "max_segment_length_bytes": "x-stream-max-segment-size-bytes",
 }
 DELETED: Final[Mapping[str, Kind]] = {
     "exchange": Kind(("exchanges", "{vhost}", "{name}"), ("name",)),
@@ -108,6 +136,9 @@ DELETED: Final[Mapping[str, Kind]] = {
     "policy": Kind(("policies", "{vhost}", "{name}"), ("name",)),
     "operator_policy": Kind(("operator-policies", "{vhost}", "{name}"), ("name",)),
     "vhost_limit": Kind(("vhost-limits", "{vhost}", "{name}"), ("vhost", "name")),
+    "user_limit": Kind(("user-limits", "{user}", "{name}"), ("user", "name")),
+    "global_parameter": Kind(("global-parameters", "{name}"), ("name",)),
+    "stream": Kind(("queues", "{vhost}", "{name}"), ("name",)),
 }
 CLOSED: Final = {"connection": Kind(("connections", "{name}"), ("name",))}
 PURGED: Final = {"queue": Kind(("queues", "{vhost}", "{name}", "contents"), ("name",))}
@@ -134,7 +165,9 @@ EPILOG: Final = """subcommands:
   get queue=... [count=... ackmode=... payload_file=... encoding=...]
   export <file> | import <file>
 
---key value is key=value, as with the second version: declare queue --name q --type quorum
+Or as with the second version, whose exit codes are then its own (2, 65, 69, 74):
+  declare queue --name q --type quorum, queues declare --name q, queues list, --non-interactive queues list
+  groups: {groups}
 """
 
 
@@ -148,9 +181,15 @@ class AdminParser(argparse.ArgumentParser):
 class Admin:
     """One call: the broker's HTTP API, the options, and the words after them."""
 
-    def __init__(self, client: Client, options: argparse.Namespace) -> None:
-        self.client = client
-        self.options = options
+    def __init__(self, client: Client, options: argparse.Namespace, *, is_second: bool = False) -> None:
+        self.client: Client = client
+        self.options: argparse.Namespace = options
+        self._is_second = is_second
+
+    @property
+    def vhost(self) -> str:
+        """The virtual host that is meant where one must be."""
+        return self.options.declare_vhost or self.options.vhost or DEFAULT_VHOST
 
     def run(self, subcommand: str, words: list[str]) -> None:
         """Do what is asked for. Raises Failure."""
@@ -166,9 +205,25 @@ class Admin:
             "export": self.export,
             "import": self.import_file,
         }.get(subcommand)
+        if self._is_second and admin_second.run(self, subcommand, words):
+            return
         if does is None:
-            raise Failure(FAILED, f"Subcommand {subcommand} not recognised")
+            text = f"{subcommand} {words[0]}" if self._is_second and words else subcommand
+            raise Failure(FAILED, f"Subcommand {text} not recognised")
         does(words)
+
+    def done(self, text: str) -> None:
+        """Say that something was done, unless nobody wants to know: the second version never says it."""
+        if not self._is_second:
+            self.say(text)
+
+    def say_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Show objects with all that they have."""
+        show(rows, [], self.options)
+
+    def parsed(self, text: str) -> Any:
+        """Return a value that is JSON. Raises Failure."""
+        return parsed(text)
 
     def say(self, text: str) -> None:
         """Write a line, unless nobody wants to know."""
@@ -182,7 +237,13 @@ class Admin:
         if not words or words[0] not in LISTS:
             raise Failure(FAILED, f"Don't know how to list {words[0] if words else 'nothing'}")
         kind, *columns = words
+        columns = [column for column in columns if "=" not in column]
+        if kind == "streams":
+            found = [each for each in self.client.get("queues", *self._vhost_if_given()) if each["type"] == "stream"]
+            show(found, columns or list(LISTS[kind]), self.options)
+            return
         path = [kind.replace("_", "-")]
+        path += [word.removeprefix("user=") for word in words if kind == "user_limits" and word.startswith("user=")]
         if kind in IN_VHOST and self.options.vhost:
             path.append(self.options.vhost)
         self._show(path, columns or self._default(LISTS[kind]))
@@ -213,8 +274,12 @@ class Admin:
         path, body = self._parse(kind, rest)
         if "queue_type" in body:
             body["arguments"] = {**body.get("arguments", {}), "x-queue-type": body["queue_type"]}
+        if name == "stream":
+            given = {STREAM_ARGUMENTS[key]: body.pop(key) for key in STREAM_ARGUMENTS if key in body}
+            body["arguments"] = {**body.get("arguments", {}), **given, "x-queue-type": "stream"}
+            body["durable"] = "true"
         self.client.request("POST" if name == "binding" else "PUT", path, body)
-        self.say(f"{name} declared")
+        self.done(f"{name} declared")
 
     def delete(self, words: list[str]) -> None:
         """Delete an object."""
@@ -232,7 +297,7 @@ class Admin:
         name, kind, rest = pick(kinds, words)
         path, _ = self._parse(kind, rest)
         self.client.delete(*path)
-        self.say(f"{name} {done}")
+        self.done(f"{name} {done}")
 
     # Messages
 
@@ -247,7 +312,7 @@ class Admin:
 
     def get(self, words: list[str]) -> None:
         """Show messages, and take them out of the queue if the ackmode says so."""
-        path, body = self._parse(GET, words)
+        path, body = self._parse(GET, ["ackmode=ack_requeue_false", *words] if self._is_second else words)
         file = body.pop("payload_file", None)
         if file is not None and body["count"] != "1":
             raise Failure(FAILED, "Cannot get multiple messages using payload_file")
@@ -291,13 +356,14 @@ class Admin:
             if key not in allowed:
                 raise Failure(FAILED, f'Argument "{key}" not recognised')
             body[key] = parsed(value) if key in kind.json_keys else value
+        if self._is_second and "tags" in kind.needs:
+            body.setdefault("tags", "")
         if "vhost" in kind.needs and self.options.vhost:
             body.setdefault("vhost", self.options.vhost)
         for needed in kind.needs:
             if not any(key in body for key in needed.split("|")):
                 raise Failure(FAILED, f'mandatory argument "{needed.replace("|", " or ")}" is required')
-        vhost = self.options.declare_vhost or self.options.vhost or DEFAULT_VHOST
-        values = {"vhost": vhost, "destination_char": str(body.get("destination_type", "q"))[:1], **body}
+        values = {"vhost": self.vhost, "destination_char": str(body.get("destination_type", "q"))[:1], **body}
         path = tuple(part.format_map(Plain(values)) if part.startswith("{") else part for part in kind.path)
         return path, body
 
@@ -342,7 +408,12 @@ def parser(program: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
         conflict_handler="resolve",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=EPILOG.format(lists=" ".join(LISTS), declared=" ".join(DECLARED), deleted=" ".join(DELETED)),
+        epilog=EPILOG.format(
+            lists=" ".join(LISTS),
+            declared=" ".join(DECLARED),
+            deleted=" ".join(DELETED),
+            groups=" ".join(sorted((*GROUPS, *OTHER_GROUPS))),
+        ),
     )
     made.add_argument("-c", "--config", help="file with options, by default ~/.rabbitmqadmin.conf")
     made.add_argument("-N", "--node", default="default", help="section of that file")
@@ -354,11 +425,17 @@ def parser(program: str) -> argparse.ArgumentParser:
     made.add_argument("-U", "--base-uri", help="http://host:port, instead of the above")
     made.add_argument("--path-prefix", help="what comes before /api")
     made.add_argument("-q", "--quiet", action="store_true", help="say nothing but the answer")
-    made.add_argument("-s", "--ssl", action="store_true", help="use HTTPS")
-    made.add_argument("-k", "--ssl-insecure", action="store_true", help="accept any certificate")
-    made.add_argument("--ssl-ca-cert-file", help="authorities of the broker's certificate")
-    made.add_argument("-t", "--request-timeout", type=float, default=120.0, help="seconds (120)")
+    made.add_argument("-s", "--ssl", "--use-tls", action="store_true", help="use HTTPS")
+    made.add_argument(
+        "-k", "--ssl-insecure", "--disable-tls-peer-verification", action="store_true", help="accept any certificate"
+    )
+    made.add_argument("--ssl-ca-cert-file", "--tls-ca-cert-file", help="authorities of the broker's certificate")
+    made.add_argument("--ssl-cert-file", "--tls-cert-file", help="certificate to show")
+    made.add_argument("--ssl-key-file", "--tls-key-file", help="its key")
+    made.add_argument("-t", "--request-timeout", "--timeout", type=float, default=120.0, help="seconds (120)")
     made.add_argument("-f", "--format", default="table", help="table, long, tsv, kvp, raw_json, pretty_json, bash")
+    made.add_argument("--non-interactive", action="store_true", help="tables without frames and heads")
+    made.add_argument("--table-style", help="of the second version; borderless has no frames")
     made.add_argument("-S", "--sort", help="column to sort by")
     made.add_argument("-R", "--sort-reverse", action="store_true", help="the other way round")
     made.add_argument("-d", "--depth", type=int, default=1, help="how deep objects are shown")
@@ -378,7 +455,8 @@ def configured(options: argparse.Namespace) -> None:
         if not read.read(file, encoding="utf-8"):
             raise Failure(FAILED, f"Could not read config file '{file}'")
         if read.has_section(options.node):
-            section = dict(read[options.node])
+            # The second version's files are TOML, with texts in quotes.
+            section = {key: value.strip("\"'") for key, value in read[options.node].items()}
         elif options.node != "default":
             raise Failure(FAILED, f"[{options.node}] section not found in '{file}'")
     names = {"host": "hostname", "port": "port", "vhost": "vhost", "username": "username", "password": "password"}
@@ -400,8 +478,10 @@ def main(arguments: Sequence[str], program: str = "rabbitmqadmin") -> int:
     made = parser(program)
     known = {name: action for action in made._actions for name in action.option_strings}
     switches = [name for name, action in known.items() if action.nargs == 0]
-    first_form = in_first_form(arguments, switches, [name for name in known if name not in switches])
-    options = made.parse_intermixed_args(first_form)
+    line = in_first_form(arguments, switches, [name for name in known if name not in switches])
+    options = made.parse_intermixed_args(line.arguments)
+    if options.non_interactive or options.table_style == "borderless":
+        options.format = "borderless"
     if options.version:
         print("rabbitmqadmin (of Leveret)")  # noqa: T201
         return 0
@@ -420,14 +500,17 @@ def main(arguments: Sequence[str], program: str = "rabbitmqadmin") -> int:
             options.request_timeout,
             options.ssl_ca_cert_file,
             is_tls_checked=not options.ssl_insecure,
+            tls_certificate=(options.ssl_cert_file, options.ssl_key_file) if options.ssl_cert_file else None,
         )
-        Admin(client, options).run(options.subcommand, options.words)
+        Admin(client, options, is_second=line.is_second).run(options.subcommand, options.words)
         sys.stdout.flush()  # Here, where it is caught if nobody reads any more.
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except (Failure, OSError) as error:
+        if line.is_idempotent and isinstance(error, Refused) and error.status == 404:
+            return 0
         print(f"*** {error}", file=sys.stderr)  # noqa: T201
-        return FAILED
+        return admin_second.exit_code(error) if line.is_second else FAILED
     finally:
         if client is not None:
             client.close()

@@ -1,37 +1,156 @@
-"""rabbitmqadmin's second version, as far as its arguments differ: ``--routing-key k`` for ``routing_key=k``.
+"""rabbitmqadmin's second version: ``queues declare --name q`` for the first's ``declare queue name=q``.
 
-They are made into those of the first, for what scripts call: declare, delete, purge, close, publish and get. RabbitMQ:
-rabbitmqadmin v2.
+Its command lines are made into those of the first where that has one, else into words that admin_second.py knows. Which
+version is meant is plain: the second's groups (``queues``) are no subcommands of the first, and ``--name`` is no
+option of it. RabbitMQ: rabbitmqadmin v2.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-SUBCOMMANDS: Final = ("declare", "delete", "purge", "close", "publish", "get")
+SUBCOMMANDS: Final = ("declare", "delete", "purge", "close", "publish", "get", "list", "show", "export", "import")
+"""What both versions have."""
+
 NOUNS: Final = {"publish": "message", "get": "messages"}
 """What stands behind a subcommand that has one object only."""
+
+GROUPS: Final = {
+    "bindings": "binding",
+    "channels": "channel",
+    "connections": "connection",
+    "consumers": "consumer",
+    "exchanges": "exchange",
+    "feature_flags": "feature_flag",
+    "global_parameters": "global_parameter",
+    "nodes": "node",
+    "operator_policies": "operator_policy",
+    "parameters": "parameter",
+    "permissions": "permission",
+    "policies": "policy",
+    "queues": "queue",
+    "streams": "stream",
+    "user_limits": "user_limit",
+    "users": "user",
+    "vhost_limits": "vhost_limit",
+    "vhosts": "vhost",
+}
+"""Groups of the second version, to the kind of object that the first calls it."""
+
+ACTIONS: Final = {
+    "declare": "declare",
+    "set": "declare",
+    "delete": "delete",
+    "clear": "delete",
+    "purge": "purge",
+    "close": "close",
+    "list": "list",
+    "list_all": "list",
+    "list_in": "list",
+}
+OTHER_GROUPS: Final = (
+    "auth_attempts",
+    "definitions",
+    "deprecated_features",
+    "federation",
+    "health_check",
+    "passwords",
+    "plugins",
+    "rebalance",
+    "shovels",
+)
+"""Groups of the second version that are about no kind of object."""
+
+ALIASES: Final = {
+    ("exchanges", "bind"): ("bindings", "declare"),
+    ("exchanges", "unbind"): ("bindings", "delete"),
+    ("users", "permissions"): ("permissions", "list"),
+    ("users", "limits"): ("user_limits", "list"),
+    ("connections", "list_of_user"): ("users", "connections"),
+    ("connections", "close_of_user"): ("users", "close_connections"),
+    ("close", "user_connections"): ("users", "close_connections"),
+    ("export", "definitions"): ("definitions", "export"),
+    ("import", "definitions"): ("definitions", "import"),
+}
+ONLY_SECOND: Final = {
+    ("close", "user_connections"),
+    ("show", "churn"),
+    ("show", "endpoint"),
+    ("show", "memory_breakdown_in_bytes"),
+}
+"""What starts as the first version's subcommands do, and is none of its."""
+
 KINDS: Final = {"permissions": "permission"}
 KEYS: Final = {"ack_mode": "ackmode", "apply_to": "apply-to"}
 """What is not the option's name with another sign between its words."""
 
+SWITCHES: Final = ("idempotently", "stdout", "stdin")
+"""Options of a subcommand that take no value."""
 
-def in_first_form(arguments: Sequence[str], switches: Collection[str], valued: Collection[str]) -> list[str]:
+GLOBAL: Final = (
+    "--non-interactive",
+    "--table-style",
+    "--use-tls",
+    "--disable-tls-peer-verification",
+    "--tls-ca-cert-file",
+    "--tls-cert-file",
+    "--tls-key-file",
+)
+"""Options before the subcommand that only the second version has."""
+
+
+class CommandLine(NamedTuple):
+    """A command line in the first version's form. ``is_second``: it was in the second's, which also ends otherwise."""
+
+    arguments: list[str]
+    is_second: bool = False
+    is_idempotent: bool = False
+
+
+def in_first_form(arguments: Sequence[str], switches: Collection[str], valued: Collection[str]) -> CommandLine:
     """Return a command line in the first version's form; one that is in it already stays as it is.
 
-    ``switches`` and ``valued`` are the options that the first version knows, with their hyphens; these take a value.
+    ``switches`` and ``valued`` are the options before the subcommand, with their hyphens; these take a value.
     """
     place = subcommand_at(arguments, valued)
-    if place is None or arguments[place] not in SUBCOMMANDS:
-        return list(arguments)
+    is_second = any(word.partition("=")[0] in GLOBAL for word in arguments[:place])
+    if place is None:
+        return CommandLine(list(arguments), is_second)
     subcommand, *tail = arguments[place:]
-    if not any(word.startswith("--") and word.partition("=")[0] not in (*switches, *valued) for word in tail):
-        return list(arguments)
-    if tail[:1] == [NOUNS.get(subcommand)]:
-        del tail[0]
-    elif tail and not tail[0].startswith("-"):
-        tail[0] = KINDS.get(tail[0], tail[0])
-    kind = tail[0] if tail else ""
-    return [*arguments[:place], subcommand, *pairs(tail, kind)]
+    if subcommand in GROUPS or subcommand in OTHER_GROUPS:
+        is_second = True
+    elif subcommand not in SUBCOMMANDS:
+        return CommandLine(list(arguments), is_second)
+    own = {word.partition("=")[0] for word in tail if word.startswith("--")}
+    if own - {*switches, *valued} or (subcommand, tail[0] if tail else "") in ONLY_SECOND:
+        is_second = True
+    if not is_second:
+        return CommandLine(list(arguments))
+    is_idempotent = "--idempotently" in tail
+    words = [word for word in tail if word != "--idempotently"]
+    return CommandLine([*arguments[:place], *in_words(subcommand, words)], True, is_idempotent)
+
+
+def in_words(subcommand: str, tail: list[str]) -> list[str]:
+    """Return a subcommand of either form, and what follows it, in the first's or as admin_second.py takes it."""
+    action = tail[0] if tail and not tail[0].startswith("-") else ""
+    alias = ALIASES.get((subcommand, action))
+    if alias is not None and (subcommand not in ("export", "import") or len(tail) > 1):
+        return in_words(alias[0], [alias[1], *tail[1:]])
+    if subcommand in GROUPS:
+        kind = GROUPS[subcommand]
+        verb = ACTIONS.get(action)
+        if verb == "list":
+            return ["list", subcommand, *pairs(tail[1:], "")]
+        if verb is None:
+            return [subcommand, *pairs(tail, kind)]
+        return [verb, kind, *pairs(tail[1:], kind)]
+    if subcommand in OTHER_GROUPS:
+        return [subcommand, *pairs(tail, "")]
+    if action and action == NOUNS.get(subcommand):
+        tail = tail[1:]
+    elif action:
+        tail = [KINDS.get(action, action) if subcommand != "list" else action, *tail[1:]]
+    return [subcommand, *pairs(tail, tail[0] if tail else "")]
 
 
 def subcommand_at(arguments: Sequence[str], valued: Collection[str]) -> int | None:
@@ -53,6 +172,9 @@ def pairs(words: Sequence[str], kind: str) -> list[str]:
             made.append(word)
             continue
         name, equals, value = word[2:].partition("=")
+        if name in SWITCHES:
+            made.append(f"{name}=true")
+            continue
         if not equals:
             following = next(rest, None)
             if following is None:

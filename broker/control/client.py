@@ -47,7 +47,7 @@ class Place(NamedTuple):
 class Client:
     """Asks the broker, one request after the other. ``timeout_s`` is for each; None waits as long as it takes.
 
-    Raises UsageFailure for a URL that is none.
+    ``tls_certificate`` are the files of a certificate and its key. Raises UsageFailure for a URL that is none.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Client:
         tls_authorities: str | None = None,
         *,
         is_tls_checked: bool = True,
+        tls_certificate: tuple[str, str | None] | None = None,
     ) -> None:
         self.place = place
         self.timeout_s = timeout_s
@@ -68,7 +69,9 @@ class Client:
         else:
             from broker.control.url_http import UrlHttp
 
-            self._http = UrlHttp(place.url, timeout_s, tls_authorities, is_tls_checked=is_tls_checked)
+            self._http = UrlHttp(
+                place.url, timeout_s, tls_authorities, is_tls_checked=is_tls_checked, tls_certificate=tls_certificate
+            )
 
     def get(self, *path: str, query: str = "") -> Any:
         """Return the JSON at a path."""

@@ -121,9 +121,9 @@ def is_enabled(session: Session) -> None:
 
 def show_version(session: Session) -> None:
     """Tell the version of this command: no broker is asked."""
-    import broker
+    from importlib.metadata import version
 
-    session.output.line(broker.__version__)
+    session.output.line(version("leveret"))
 
 
 def directories(session: Session) -> None:

@@ -27,7 +27,7 @@ def show(objects: Sequence[Mapping[str, Any]], columns: Sequence[str], options: 
         raise Failure(1, f"Format {name} not recognised; there are raw_json, pretty_json, {', '.join(SHOWN)}")
     rows = [flat(each, options.depth) for each in objects]
     if not rows:
-        if not options.quiet:
+        if not options.quiet and name != "borderless":
             print("No items")  # noqa: T201
         return
     present = {key: None for row in rows for key in row}
@@ -96,10 +96,18 @@ def names(columns: list[str], rows: list[Row], is_quiet: bool) -> list[str]:
     return [" ".join(row.get("name", "") for row in rows)] if "name" in columns else []
 
 
+def borderless(columns: list[str], rows: list[Row], is_quiet: bool) -> list[str]:
+    """Values in columns, without frame and head, as the second version's ``--non-interactive``."""
+    cells = [[row.get(column, "") for column in columns] for row in rows]
+    widths = [max(len(line[place]) for line in cells) for place in range(len(columns))]
+    return [" ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)) + " " for line in cells]
+
+
 SHOWN: Final[Mapping[str, Callable[[list[str], list[Row], bool], list[str]]]] = {
     "table": framed,
     "long": long,
     "tsv": tabbed,
     "kvp": pairs,
     "bash": names,
+    "borderless": borderless,
 }

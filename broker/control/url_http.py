@@ -3,10 +3,13 @@
 import base64
 import http.client
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from broker.control.failures import UsageFailure
+
+if TYPE_CHECKING:
+    import ssl
 
 DEFAULT_PORT: Final = 15672
 DEFAULT_TLS_PORT: Final = 15671
@@ -16,7 +19,13 @@ class UrlHttp:
     """Asks the broker at ``url``, on one connection. Raises UsageFailure for a URL that is none."""
 
     def __init__(
-        self, url: str, timeout_s: float | None, tls_authorities: str | None = None, *, is_tls_checked: bool = True
+        self,
+        url: str,
+        timeout_s: float | None,
+        tls_authorities: str | None = None,
+        *,
+        is_tls_checked: bool = True,
+        tls_certificate: tuple[str, str | None] | None = None,
     ) -> None:
         parts = parts_of(url)
         assert parts.hostname is not None
@@ -24,8 +33,11 @@ class UrlHttp:
         self._authorization = "Basic " + base64.b64encode(credentials.encode()).decode()
         self._prefix = parts.path.rstrip("/").removesuffix("/api")
         if parts.scheme == "https":
-            self._connection: http.client.HTTPConnection = _tls_connection(
-                parts.hostname, parts.port or DEFAULT_TLS_PORT, timeout_s, tls_authorities, is_tls_checked
+            self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                parts.hostname,
+                parts.port or DEFAULT_TLS_PORT,
+                timeout=timeout_s,
+                context=tls_context(tls_authorities, is_tls_checked, tls_certificate),
             )
         else:
             self._connection = http.client.HTTPConnection(parts.hostname, parts.port or DEFAULT_PORT, timeout=timeout_s)
@@ -46,16 +58,19 @@ class UrlHttp:
         self._connection.close()
 
 
-def _tls_connection(
-    host: str, port: int, timeout_s: float | None, authorities: str | None, is_checked: bool
-) -> http.client.HTTPSConnection:
+def tls_context(
+    authorities: str | None, is_checked: bool, certificate: tuple[str, str | None] | None
+) -> "ssl.SSLContext":
+    """Return what a connection to a broker by HTTPS is made with. Raises OSError for files that are none."""
     import ssl
 
     context = ssl.create_default_context(cafile=authorities)
     if not is_checked:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+    if certificate is not None:
+        context.load_cert_chain(*certificate)
+    return context
 
 
 def shown_url(url: str) -> str:

@@ -113,30 +113,6 @@ def test_what_is_wrong_is_told_in_one_line(admin: Admin, arguments: tuple[str, .
     assert "hunter2" not in done.err
 
 
-def test_arguments_of_the_second_version_do_the_same(admin: Admin) -> None:
-    assert admin("declare", "queue", "--name", "a2", "--type", "quorum", "--durable", "true").out == "queue declared\n"
-    made = {"name": "a2", "arguments": {"x-queue-type": "quorum"}}
-    assert made in admin("-f", "raw_json", "list", "queues", "name", "arguments").json
-    assert admin("declare", "exchange", "--name=x2", "--type=topic").out == "exchange declared\n"
-    ends = ("--source", "x2", "--destination-type", "queue", "--destination", "a2")
-    assert admin("declare", "binding", *ends, "--routing-key", "k.#").out == "binding declared\n"
-    message = ("--exchange", "x2", "--routing-key", "k.1", "--payload", "--hello")
-    assert admin("publish", "message", *message).out == "Message published\n"
-    assert "--hello" in admin("get", "messages", "--queue", "a2", "--ack-mode", "ack_requeue_false").out
-    assert admin("get", "messages", "--queue", "a2").out == "No items\n"
-    assert admin("purge", "queue", "--name", "a2").out == "queue purged\n"
-    assert admin("declare", "vhost", "--name", "a2v").out == "vhost declared\n"
-    user = ("--name", "a2u", "--password", "p", "--tags", "management")
-    assert admin("declare", "user", *user).out == "user declared\n"
-    patterns = ("--configure", ".*", "--write", ".*", "--read", "")
-    assert admin("--vhost", "a2v", "declare", "permissions", "--user", "a2u", *patterns).out == "permission declared\n"
-    assert admin("-u", "a2u", "-p", "p", "--vhost", "a2v", "declare", "queue", "--name", "q").out == "queue declared\n"
-    for kind, name in (("queue", "a2"), ("exchange", "x2"), ("user", "a2u"), ("vhost", "a2v")):
-        assert admin("delete", kind, "--name", name).out == f"{kind} deleted\n"
-    assert admin("declare", "queue", "--name").err == '*** Argument "name" not in the form name=value\n'
-    assert admin("declare", "queue", "--nome", "q").err == '*** Argument "nome" not recognised\n'
-
-
 @pytest.mark.parametrize("command", ["rabbitmqadmin", "rabbitmqctl"])
 def test_who_reads_no_more_hears_no_complaint(managed: RunningBroker, command: str) -> None:
     """As in ``rabbitmqadmin list queues | head -n 1``."""
