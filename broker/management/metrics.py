@@ -6,9 +6,10 @@ RabbitMQ: Monitoring with Prometheus and Grafana.
 """
 
 import asyncio
-import os
 import platform
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,45 +20,41 @@ from starlette.responses import Response
 import broker
 from broker.management.call import Call
 from broker.management.node import ManagedNode
+from broker.management.node_metrics import PROTOCOL, NodeMetrics
 from broker.management.object_metrics import ObjectMetrics, family
-from broker.management.overview import descriptor_count, descriptor_limit, free_octets
 from broker.management.routing import Row
-from broker.server.counters import Counts, counts_of
-from broker.server.resources import own_resident_octets
-from broker.server.unlogged import LEVELS
+from broker.server.counters import AT_LEAST_ONCE, AT_MOST_ONCE, Counts, counts_of
 
-PROTOCOL: Final = "amqp091"
 QUEUE_TYPES: Final = ("classic", "quorum", "stream")
+STRATEGIES: Final = (("classic", AT_MOST_ONCE), ("quorum", AT_LEAST_ONCE), ("quorum", AT_MOST_ONCE))
 DEAD_LETTER_REASONS: Final = ("expired", "rejected", "maxlen", "delivery_limit")
 
-FAMILIES: Final[Mapping[str, Callable[["Metrics", ObjectMetrics], Iterator[Metric]]]] = {
+FAMILIES: Final[Mapping[str, Callable[[NodeMetrics, ObjectMetrics], Iterator[Metric]]]] = {
     "connection_churn_metrics": lambda node, _: node.churn(),
-    "node_metrics": lambda node, _: node.of_node(),
+    "node_coarse_metrics": lambda node, _: node.coarse(),
+    "node_metrics": lambda node, _: node.limits(),
+    "node_persister_metrics": lambda node, _: node.persister(),
+    "auth_attempt_metrics": lambda node, _: node.logins(),
     "queue_coarse_metrics": lambda _, objects: objects.queue_coarse(),
     "queue_metrics": lambda _, objects: objects.queue_fine(),
     "queue_consumer_count": lambda _, objects: objects.queue_consumer_count(),
-    "queue_delivery_metrics": lambda _, objects: objects.queue_published(),
+    "queue_delivery_metrics": lambda _, objects: objects.queue_delivered(),
+    "exchange_metrics": lambda _, objects: objects.exchange_published(),
     "channel_metrics": lambda _, objects: objects.channel_fine(),
     "channel_exchange_metrics": lambda _, objects: objects.channel_of_exchanges(),
     "channel_queue_metrics": lambda _, objects: objects.channel_of_queues(),
+    "channel_queue_exchange_metrics": lambda _, objects: objects.queue_published(),
     "connection_coarse_metrics": lambda _, objects: objects.connection_coarse(),
     "connection_metrics": lambda _, objects: objects.connection_fine(),
 }
 """What ``/metrics/detailed?family=`` asks for; of the objects of this node."""
+QUEUE_FAMILIES: Final = {"queue_coarse_metrics", "queue_consumer_count", "queue_metrics"}
 CLUSTER_FAMILIES: Final[Mapping[str, Callable[[ObjectMetrics], Iterator[Metric]]]] = {
     "vhost_status": ObjectMetrics.vhosts,
     "exchange_names": ObjectMetrics.exchange_names,
     "exchange_bindings": ObjectMetrics.exchange_bindings,
 }
 """The same, of what a cluster has in common."""
-
-
-def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"rabbitmq_{name}", text, value=value)
-
-
-def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
-    return CounterMetricFamily(f"rabbitmq_{name}", text, value=value)
 
 
 def _labelled(kind: Any, name: str, text: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:
@@ -76,10 +73,18 @@ class Metrics:
         """Yield them."""
         self._broker.counters.gather(self._broker)
         objects = ObjectMetrics(self._broker, is_per_object=self._is_per_object)
-        yield from self.identity()
-        yield from self.of_node()
-        yield from self.churn()
+        node = NodeMetrics(self._node)
+        yield from self.identity("per-object" if self._is_per_object else "aggregated")
+        yield from node.process()
+        yield from node.totals()
+        yield from node.coarse()
+        yield from node.limits()
+        yield from node.persister()
+        yield from node.churn()
+        yield from node.logins()
         yield from self._global()
+        if self._is_per_object:
+            yield from objects.queue_kinds()
         yield from objects.queue_coarse()
         yield from objects.queue_fine()
         yield from objects.queue_published()
@@ -95,92 +100,46 @@ class Metrics:
         RabbitMQ: Monitoring with Prometheus and Grafana, "Detailed".
         """
         self._broker.counters.gather(self._broker)
-        objects = ObjectMetrics(self._broker, is_per_object=True)
-        yield from self.identity()
+        node, objects = NodeMetrics(self._node), ObjectMetrics(self._broker, is_per_object=True)
+        yield from self.identity("detailed")
         told: set[str] = set()
+        if not QUEUE_FAMILIES.isdisjoint(wanted):
+            for metric in objects.queue_kinds():
+                yield _renamed(metric, "rabbitmq_detailed_", vhosts)
         for name in wanted:
-            for metric in FAMILIES[name](self, objects) if name in FAMILIES else ():
+            for metric in FAMILIES[name](node, objects) if name in FAMILIES else ():
                 if metric.name not in told:
                     told.add(metric.name)
                     yield _renamed(metric, "rabbitmq_detailed_", vhosts)
             for metric in CLUSTER_FAMILIES[name](objects) if name in CLUSTER_FAMILIES else ():
                 yield _renamed(metric, "rabbitmq_cluster_", vhosts)
 
-    def identity(self) -> Iterator[Metric]:
-        """Yield who the node is; dashboards join everything on it."""
+    def collect_memory(self) -> Iterator[Metric]:
+        """Yield the memory by what takes it."""
+        yield from self.identity("memory-breakdown")
+        yield from NodeMetrics(self._node).memory()
+
+    def identity(self, endpoint: str) -> Iterator[Metric]:
+        """Yield who the node is; dashboards join everything on it. ``endpoint`` says what else is told."""
         node = self._node
         identity = {
             "rabbitmq_node": node.name,
             "rabbitmq_cluster": node.cluster_name,
             "rabbitmq_cluster_permanent_id": str(self._broker.parameters.get_global("internal_cluster_id") or ""),
+            "rabbitmq_endpoint": endpoint,
         }
         yield _labelled(GaugeMetricFamily, "identity_info", "RabbitMQ node & cluster identity info", [(identity, 1)])
         build = {
             "rabbitmq_version": node.release,
             "prometheus_plugin_version": node.release,
+            "prometheus_client_version": prometheus_client_version(),
+            "product_name": self._broker.settings.product,
+            "product_version": node.release,
             "leveret_version": broker.__version__,
             "python_version": platform.python_version(),
             "durability": self._broker.settings.durability,
         }
         yield _labelled(GaugeMetricFamily, "build_info", "RabbitMQ & Leveret version info", [(build, 1)])
-
-    def of_node(self) -> Iterator[Metric]:
-        """Yield what the node is and uses."""
-        text = "is 1 for the level in force: what a confirm says of the disk"
-        durability = GaugeMetricFamily("leveret_durability", text, labels=["level"])
-        for level in LEVELS:
-            durability.add_metric([level], level == self._broker.settings.durability)
-        yield durability
-        raised = self._broker.alarms.raised
-        vhosts = self._broker.vhosts.values()
-        connections = [each for each in self._broker.connections if each.is_open]
-        queues = [queue for vhost in vhosts for queue in vhost.queues.values()]
-        yield _gauge("connections", "Connections currently open", len(connections))
-        yield _gauge("channels", "Channels currently open", sum(len(each.channels) for each in connections))
-        yield _gauge("consumers", "Consumers currently connected", sum(queue.consumer_count for queue in queues))
-        yield _gauge("queues", "Queues available", len(queues))
-        yield _gauge("exchanges", "Exchanges available", sum(len(vhost.exchanges) for vhost in vhosts))
-        yield _gauge("process_open_fds", "Open file descriptors", descriptor_count())
-        yield _gauge("process_max_fds", "Open file descriptors limit", descriptor_limit())
-        yield _gauge("process_open_tcp_sockets", "Open TCP sockets", len(self._broker.connections))
-        yield _gauge("process_max_tcp_sockets", "Open TCP sockets limit", descriptor_limit())
-        yield _gauge("process_resident_memory_bytes", "Memory used in bytes", own_resident_octets())
-        limits = self._node.memory_limit_octets, self._node.disk_limit_octets
-        yield _gauge("resident_memory_limit_bytes", "Memory high watermark in bytes", limits[0])
-        yield _gauge("disk_space_available_bytes", "Disk space available in bytes", free_octets(self._node))
-        yield _gauge("disk_space_available_limit_bytes", "Free disk space low watermark", limits[1])
-        yield _gauge("erlang_uptime_seconds", "Node uptime", self._node.uptime_ms / 1000)
-        yield _gauge("erlang_processes_used", "Processes used", 1)
-        yield _gauge("erlang_processes_limit", "Processes limit", 1)
-        yield _gauge("alarms_memory_used_watermark", "is 1 if the memory alarm is on", "memory" in raised)
-        yield _gauge("alarms_free_disk_space_watermark", "is 1 if the disk alarm is on", "disk" in raised)
-        yield _gauge("alarms_file_descriptor_limit", "is 1 if the descriptor alarm is on", 0)
-        yield _gauge("unreachable_cluster_peers_count", "Peers that cannot be reached", 0)
-        cpu_s = sum(os.times()[:2])
-        yield CounterMetricFamily("process_cpu_seconds", "CPU time used", value=cpu_s)
-
-    def churn(self) -> Iterator[Metric]:
-        """Yield how many came and went."""
-        counters = self._broker.counters
-        yield _counter("connections_opened", "Total connections opened", counters.connections_opened)
-        yield _counter("connections_closed", "Total connections closed", counters.connections_closed)
-        yield _counter("channels_opened", "Total channels opened", counters.channels_opened)
-        yield _counter("channels_closed", "Total channels closed", counters.channels_closed)
-        yield _counter("queues_declared", "Total queues declared", counters.queues_declared)
-        yield _counter("queues_created", "Total queues created", counters.queues_created)
-        yield _counter("queues_deleted", "Total queues deleted", counters.queues_deleted(self._broker))
-        logins, http = self._broker.admission.logins, self._node.http_logins
-        by_protocol = {
-            "http": (http.succeeded, http.failed),
-            PROTOCOL: (max(0, logins.succeeded - http.succeeded), max(0, logins.failed - http.failed)),
-        }
-        for name, text, value in (
-            ("auth_attempts", "Total authentication attempts", sum),
-            ("auth_attempts_succeeded", "Total successful authentication attempts", lambda pair: pair[0]),
-            ("auth_attempts_failed", "Total failed authentication attempts", lambda pair: pair[1]),
-        ):
-            samples = [({"protocol": protocol}, value(pair)) for protocol, pair in by_protocol.items()]
-            yield _labelled(CounterMetricFamily, name, text, samples)
 
     def _global(self) -> Iterator[Metric]:
         counters, node = self._broker.counters, self._broker.counters.node
@@ -216,19 +175,25 @@ class Metrics:
             yield _labelled(CounterMetricFamily, f"global_messages_{name}", text, samples)
         for reason in DEAD_LETTER_REASONS:
             samples = [
-                (
-                    {"queue_type": f"rabbit_{kind}_queue", "dead_letter_strategy": "at_most_once"},
-                    counters.dead_lettered.get((kind, reason), 0),
-                )
-                for kind in ("classic", "quorum")
+                (_death_labels(kind, strategy), counters.dead_lettered.get((kind, strategy, reason), 0))
+                for kind, strategy in STRATEGIES
+                if (kind, reason) != ("classic", "delivery_limit")
             ]
             text = f"Total number of messages dead-lettered due to {reason}"
             yield _labelled(CounterMetricFamily, f"global_messages_dead_lettered_{reason}", text, samples)
+        sure = sum(counters.dead_lettered.get(("quorum", AT_LEAST_ONCE, reason), 0) for reason in DEAD_LETTER_REASONS)
+        text = "Total number of messages dead-lettered and confirmed by target queues"
+        samples = [(_death_labels("quorum", AT_LEAST_ONCE), sure)]
+        yield _labelled(CounterMetricFamily, "global_messages_dead_lettered_confirmed", text, samples)
         channels = [each for connection in self._broker.connections for each in connection.channels.values()]
         publishers = sum(1 for channel in channels if counts_of(channel).publish)
         consumers = sum(len(channel.consumers) for channel in channels)
         yield _labelled(GaugeMetricFamily, "global_publishers", "Publishers connected", [(protocol, publishers)])
         yield _labelled(GaugeMetricFamily, "global_consumers", "Consumers connected", [(protocol, consumers)])
+
+
+def _death_labels(kind: str, strategy: str) -> dict[str, str]:
+    return {"queue_type": f"rabbit_{kind}_queue", "dead_letter_strategy": strategy.replace("-", "_")}
 
 
 def _renamed(metric: Metric, prefix: str, vhosts: Collection[str]) -> Metric:
@@ -240,6 +205,15 @@ def _renamed(metric: Metric, prefix: str, vhosts: Collection[str]) -> Metric:
         if not vhosts or sample.labels.get("vhost", "") in ("", *vhosts)
     ]
     return renamed
+
+
+@cache
+def prometheus_client_version() -> str:
+    """Return the version of the library that writes the metrics; "" where it was installed without saying."""
+    try:
+        return version("prometheus_client")
+    except PackageNotFoundError:
+        return ""
 
 
 class _Collected:
@@ -269,6 +243,10 @@ async def get_per_object(call: Call) -> Response:
     return await _respond(Metrics(call.node, is_per_object=True).collect())
 
 
+async def get_memory(call: Call) -> Response:
+    return await _respond(Metrics(call.node, is_per_object=False).collect_memory())
+
+
 async def get_detailed(call: Call) -> Response:
     metrics = Metrics(call.node, is_per_object=True)
     return await _respond(metrics.collect_families(call.all_of("family"), call.all_of("vhost")))
@@ -277,5 +255,6 @@ async def get_detailed(call: Call) -> Response:
 ROWS: Final = (
     Row("GET", "/metrics", get_metrics, "Metrics, summed up", None),
     Row("GET", "/metrics/per-object", get_per_object, "Metrics of each object", None),
+    Row("GET", "/metrics/memory-breakdown", get_memory, "Memory by what takes it", None),
     Row("GET", "/metrics/detailed", get_detailed, "Metrics of each object, by family", None),
 )

@@ -14,7 +14,7 @@ from broker.management.queue_sizes import HeldSizes, described_sizes
 from broker.server.broker import Broker
 from broker.server.channel import Channel
 from broker.server.connection import Connection
-from broker.server.counters import Counts, counts_of
+from broker.server.counters import Counts, counts_of, exchange_counts_of, type_of
 
 Labels = dict[str, str]
 Named = tuple[str, str]
@@ -40,6 +40,7 @@ FINE: Final[dict[str, str]] = {
     "messages_persistent_bytes": "Size in bytes of persistent messages",
     "messages_paged_out": "Messages that have left memory",
     "messages_paged_out_bytes": "Size in bytes of messages that have left memory",
+    "process_memory_bytes": "Memory in bytes that a queue's messages take, about",
     "head_message_timestamp": "Timestamp of the first message in the queue, if any",
 }
 
@@ -51,6 +52,14 @@ CHANNEL_GAUGES: Final[dict[str, tuple[str, Callable[[Channel], int]]]] = {
         lambda each: each.unconfirmed_count if each.is_confirming else 0,
     ),
     "channel_prefetch": ("Total limit of unacknowledged messages for all consumers", lambda each: each.global_prefetch),
+    "channel_messages_uncommitted": (
+        "Messages published in a transaction but not yet committed",
+        lambda each: each.transaction.published_count if each.transaction is not None else 0,
+    ),
+    "channel_acks_uncommitted": (
+        "Acknowledgements in a transaction not yet committed",
+        lambda each: each.transaction.settled_count if each.transaction is not None else 0,
+    ),
     "consumer_prefetch": ("Limit of unacknowledged messages for each consumer", lambda each: each.prefetch),
 }
 CHANNEL_OF_EXCHANGES: Final[dict[str, tuple[str, Callable[[Counts, int], int]]]] = {
@@ -114,6 +123,31 @@ class ObjectMetrics:
         samples = [(_queue_labels(queue), float(counts_of(queue).publish)) for queue in self._queues()]
         text = "Total number of messages published to queues"
         yield self._family(CounterMetricFamily, ("queue_messages_published", text), samples)
+
+    def queue_delivered(self) -> Iterator[Metric]:
+        """Yield what was delivered from queues."""
+        queues = [(_queue_labels(each), counts_of(each), each.unacked_count) for each in self._queues()]
+        for name, (text, value) in CHANNEL_OF_QUEUES.items():
+            samples = [(labels, float(value(counts, unacked))) for labels, counts, unacked in queues]
+            yield self._family(CounterMetricFamily, (f"queue_{name}", text), samples)
+
+    def queue_kinds(self) -> Iterator[Metric]:
+        """Yield of what type each queue is."""
+        samples = [
+            ({**_queue_labels(each), "queue_type": f"rabbit_{type_of(each)}_queue", "membership": "leader"}, 1.0)
+            for each in self._queues()
+        ]
+        yield family(GaugeMetricFamily, ("queue_info", "Queues, to know of their types"), samples)
+
+    def exchange_published(self) -> Iterator[Metric]:
+        """Yield what was published to exchanges."""
+        samples = [
+            ({"vhost": vhost.name, "exchange": name}, float(exchange_counts_of(exchange).publish_in))
+            for vhost in self._broker.vhosts.values()
+            for name, exchange in vhost.exchanges.items()
+        ]
+        text = "Total number of messages published to an exchange"
+        yield self._family(CounterMetricFamily, ("exchange_messages_published", text), samples)
 
     def channel_fine(self) -> Iterator[Metric]:
         """Yield what channels hold."""
@@ -229,6 +263,7 @@ def _fine(queue: ClassicQueue, held: HeldSizes) -> dict[str, float]:
         "consumers": queue.consumer_count,
         "consumer_capacity": capacity,
         "consumer_utilisation": capacity,
+        "process_memory_bytes": queue.resident_octets(),
         "messages_bytes": octets["message_bytes"],
         "messages_ready_bytes": octets["message_bytes_ready"],
         "messages_unacked_bytes": octets["message_bytes_unacknowledged"],

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from protocol.content import PublishMethod
 
 UNROUTABLE_KEPT: Final = 1000
+AT_MOST_ONCE: Final = "at-most-once"
+AT_LEAST_ONCE: Final = "at-least-once"
 
 
 @dataclass(slots=True)
@@ -115,7 +117,8 @@ class Counters:
     routed: int = 0
     node: Counts = field(default_factory=Counts)
     by_type: dict[str, Counts] = field(default_factory=dict)
-    dead_lettered: dict[tuple[str, str], int] = field(default_factory=dict)
+    dead_lettered: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    """By type of queue, strategy and reason."""
     unroutable: deque[Unroutable] = field(default_factory=lambda: deque(maxlen=UNROUTABLE_KEPT))
 
     # Fold what the hot path keeps
@@ -243,7 +246,11 @@ class Counters:
 
     def died(self, queue: "ClassicQueue", count: int, reason: str) -> None:
         """Count messages that were dead-lettered."""
-        key = type_of(queue), reason
+        kind, rules = type_of(queue), queue.rules
+        is_sure = (
+            kind == "quorum" and rules.dead_letter_strategy == AT_LEAST_ONCE and rules.overflow == "reject-publish"
+        )
+        key = kind, AT_LEAST_ONCE if is_sure else AT_MOST_ONCE, reason
         self.dead_lettered[key] = self.dead_lettered.get(key, 0) + count
 
     # Samples

@@ -29,6 +29,7 @@ GET /health/live
 GET /health/ready
 GET /metrics
 GET /metrics/per-object
+GET /metrics/memory-breakdown
 GET /metrics/detailed?family=queue_coarse_metrics
 
 GET overview

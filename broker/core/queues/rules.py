@@ -23,6 +23,8 @@ class QueueRules:
     overflow: Overflow = "drop-head"
     dead_letter_exchange: str | None = None
     dead_letter_routing_key: str | None = None
+    dead_letter_strategy: str = "at-most-once"
+    """What was asked for; a dead letter is published in the batch that settles the message, whatever that is."""
     consumer_timeout_ms: int | None = None
     """How long a delivery may stay unsettled; 0 for any time, whatever holds elsewhere."""
     delivery_limit: int | None = None
@@ -56,6 +58,7 @@ def rules_of(arguments: Mapping[str, Any]) -> QueueRules:
         overflow=arguments.get("x-overflow", "drop-head"),
         dead_letter_exchange=arguments.get("x-dead-letter-exchange"),
         dead_letter_routing_key=arguments.get("x-dead-letter-routing-key"),
+        dead_letter_strategy=arguments.get("x-dead-letter-strategy", "at-most-once"),
         consumer_timeout_ms=arguments.get("x-consumer-timeout"),
         delivery_limit=_delivery_limit(arguments.get("x-delivery-limit")),
         max_age=arguments.get("x-max-age"),
