@@ -46,7 +46,7 @@ Result = TypeVar("Result")
 
 def take_rounds(address: Address, has_begun: Event, must_end: Event) -> list[float]:
     """Seconds of each round until ``must_end`` is set; ``has_begun`` is set before the first."""
-    client = Client(address)
+    client = Client(address, timeout_s=RESULT_LIMIT_S)
     client.delete_queue(QUEUE)
     client.declare_queue(QUEUE)
     client.select_confirms()
@@ -152,10 +152,12 @@ class Neighbourhood:
             time.sleep(LOOK_S)
 
     def add_rate(self, name: str, *works: Beside[int]) -> None:
-        """Add what these have done together, a second."""
+        """Add what these, which have just begun, will have done together, a second."""
         limit_s = self.window_s + RESULT_LIMIT_S
+        began_s = time.monotonic()
         count = sum(work.result(limit_s) for work in works)
-        self.figures.append(Figure(name=name, value=count / self.window_s, unit="/s", better="more"))
+        lasted_s = time.monotonic() - began_s
+        self.figures.append(Figure(name=name, value=count / lasted_s, unit="/s", better="more"))
 
     def add_remains(self) -> None:
         """Add what the broker held before and holds now."""
