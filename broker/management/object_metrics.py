@@ -14,7 +14,7 @@ from broker.management.queue_sizes import HeldSizes, described_sizes
 from broker.server.broker import Broker
 from broker.server.channel import Channel
 from broker.server.connection import Connection
-from broker.server.counters import Counts, counts_of, exchange_counts_of, type_of
+from broker.server.counters import Counts, Traffic, counts_of, exchange_counts_of, type_of
 
 Labels = dict[str, str]
 Named = tuple[str, str]
@@ -83,22 +83,24 @@ CHANNEL_OF_QUEUES: Final[dict[str, tuple[str, Callable[[Counts, int], int]]]] = 
     "messages_redelivered": ("Messages redelivered", lambda counts, _: counts.redeliver),
     "messages_acked": ("Messages acknowledged", lambda counts, unacked: counts.acked(unacked)),
 }
-CONNECTION_COARSE: Final[dict[str, tuple[Any, str, Callable[[Connection], int]]]] = {
+CONNECTION_COARSE: Final[dict[str, tuple[Any, str, Callable[[Connection | Traffic], int]]]] = {
     "incoming_bytes": (CounterMetricFamily, "Octets received on a connection", lambda each: each.received_octets),
     "outgoing_bytes": (CounterMetricFamily, "Octets sent on a connection", lambda each: each.sent_octets),
 }
-CONNECTION_FINE: Final[dict[str, tuple[Any, str, Callable[[Connection], int]]]] = {
+CONNECTION_FINE: Final[dict[str, tuple[Any, str, Callable[[Connection | Traffic], int]]]] = {
     "incoming_packets": (CounterMetricFamily, "Reads of a connection", lambda each: each.received_count),
     "outgoing_packets": (CounterMetricFamily, "Writes of a connection", lambda each: each.sent_count),
-    "pending_packets": (GaugeMetricFamily, "Octets waiting to be sent", lambda each: each.unwritten_octets),
-    "channels": (GaugeMetricFamily, "Channels on a connection", lambda each: len(each.channels)),
+}
+CONNECTION_GAUGES: Final[dict[str, tuple[str, Callable[[Connection], int]]]] = {
+    "pending_packets": ("Octets waiting to be sent", lambda each: each.unwritten_octets),
+    "channels": ("Channels on a connection", lambda each: len(each.channels)),
 }
 
 
 class ObjectMetrics:
     """The families. ``is_per_object`` labels each object; else there is one sum.
 
-    Sums over channels hold what closed ones did as well, so that counters never fall.
+    Sums over channels and connections hold what closed ones did as well, so that counters never fall.
     """
 
     def __init__(self, broker: Broker, *, is_per_object: bool) -> None:
@@ -170,6 +172,9 @@ class ObjectMetrics:
     def connection_fine(self) -> Iterator[Metric]:
         """Yield what else is told of connections."""
         yield from self._of_connections(CONNECTION_FINE)
+        for name, (text, value) in CONNECTION_GAUGES.items():
+            samples = [({"connection": each.name}, float(value(each))) for each in self._connections()]
+            yield self._family(GaugeMetricFamily, (f"connection_{name}", text), samples)
 
     def vhosts(self) -> Iterator[Metric]:
         """Yield that virtual hosts run."""
@@ -224,9 +229,14 @@ class ObjectMetrics:
                 samples = [({}, float(value(self._broker.counters.node, all_unacked)))]
             yield self._family(CounterMetricFamily, named, samples)
 
-    def _of_connections(self, metrics: dict[str, tuple[Any, str, Callable[[Connection], int]]]) -> Iterator[Metric]:
+    def _of_connections(
+        self, metrics: dict[str, tuple[Any, str, Callable[[Connection | Traffic], int]]]
+    ) -> Iterator[Metric]:
+        everything = self._broker.counters.traffic(self._broker)
         for name, (kind, text, value) in metrics.items():
-            samples = [({"connection": each.name}, float(value(each))) for each in self._connections()]
+            samples: list[tuple[Labels, float]] = [({}, float(value(everything)))]
+            if self._is_per_object:
+                samples = [({"connection": each.name}, float(value(each))) for each in self._connections()]
             yield self._family(kind, (f"connection_{name}", text), samples)
 
     def _family(self, kind: Any, named: Named, samples: list[tuple[Labels, float]]) -> Metric:

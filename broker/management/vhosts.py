@@ -45,12 +45,10 @@ def describe_vhost(call: Call, vhost: VirtualHost) -> dict[str, Any]:
         "messages_unacknowledged": unacked,
         "messages_unacknowledged_details": rate(rates[1]),
     }
-    connections = call.broker.admission.of_vhost(vhost.name)
-    received = sum(each.received_octets for each in connections)
-    sent = sum(each.sent_octets for each in connections)
-    if connections:
-        described |= with_rate(call.node, vhost, "recv_oct", received, RECEIVED_AT)
-        described |= with_rate(call.node, vhost, "send_oct", sent, SENT_AT)
+    traffic = call.broker.counters.traffic(call.broker, vhost.name)
+    if traffic.received_octets:
+        described |= with_rate(call.node, vhost, "recv_oct", traffic.received_octets, RECEIVED_AT)
+        described |= with_rate(call.node, vhost, "send_oct", traffic.sent_octets, SENT_AT)
     stats = message_stats(call.node, vhost, counts_of(vhost), unacked)
     if stats:
         described["message_stats"] = stats

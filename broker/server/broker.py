@@ -243,6 +243,7 @@ class Broker:
 
     def _vhost_going(self, vhost: str) -> None:
         self.admission.clear_vhost(vhost)
+        self.counters.gone_of.pop(vhost, None)
         self.parameters.forget_vhost(vhost)
         self.firehose.stop(self.vhosts[vhost])
         log.info("virtual host deleted", vhost=vhost)

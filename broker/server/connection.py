@@ -587,7 +587,7 @@ class Connection(asyncio.Protocol):
         if not self.is_open:
             return
         self.is_open = False
-        self.broker.counters.connections_closed += 1
+        self.broker.counters.connection_gone(self)
         self.broker.admission.left(self)
         for channel in self.channels.values():
             if not channel.is_closing:

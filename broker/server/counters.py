@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from broker.core.vhosts import VirtualHost
     from broker.server.broker import Broker
     from broker.server.channel import Channel
+    from broker.server.connection import Connection
     from protocol.content import PublishMethod
 
 UNROUTABLE_KEPT: Final = 1000
@@ -67,6 +68,23 @@ SAMPLED: Final = (
     *("deliver_no_ack", "get", "get_no_ack", "get_empty", "redeliver", "ack", "deliver_get"),
 )
 """What a sample holds, by place; of queues, ready and unacked messages follow, of vhosts octets in and out."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What came and went over connections: octets, and how many reads and writes that were."""
+
+    received_octets: int = 0
+    sent_octets: int = 0
+    received_count: int = 0
+    sent_count: int = 0
+
+    def add(self, connection: "Connection | Traffic") -> None:
+        """Add what another has."""
+        self.received_octets += connection.received_octets
+        self.sent_octets += connection.sent_octets
+        self.received_count += connection.received_count
+        self.sent_count += connection.sent_count
 
 
 @dataclass(slots=True)
@@ -119,6 +137,9 @@ class Counters:
     by_type: dict[str, Counts] = field(default_factory=dict)
     dead_lettered: dict[tuple[str, str, str], int] = field(default_factory=dict)
     """By type of queue, strategy and reason."""
+    gone: Traffic = field(default_factory=Traffic)
+    """Of connections that have been closed; ``gone_of`` is the same by virtual host."""
+    gone_of: dict[str, Traffic] = field(default_factory=dict)
     unroutable: deque[Unroutable] = field(default_factory=lambda: deque(maxlen=UNROUTABLE_KEPT))
 
     # Fold what the hot path keeps
@@ -195,6 +216,23 @@ class Counters:
 
     # What is rare is counted at once
 
+    def connection_gone(self, connection: "Connection") -> None:
+        """Count a connection that is closed, so that sums do not lose what it has done."""
+        self.connections_closed += 1
+        self.gone.add(connection)
+        self.gone_of.setdefault(connection.vhost.name, Traffic()).add(connection)
+
+    def traffic(self, broker: "Broker", vhost: str | None = None) -> Traffic:
+        """Return what all connections have done since the start, of the node or of a virtual host."""
+        traffic = Traffic()
+        gone = self.gone if vhost is None else self.gone_of.get(vhost)
+        if gone is not None:
+            traffic.add(gone)
+        for connection in broker.connections if vhost is None else broker.admission.of_vhost(vhost):
+            if connection.is_open:
+                traffic.add(connection)
+        return traffic
+
     def got(self, queue: "ClassicQueue", channel: "Channel | None", *, no_ack: bool, redelivered: bool) -> None:
         """Count a basic.get that found a message."""
         for counts in self._of_delivery(queue, channel):
@@ -266,9 +304,8 @@ class Counters:
                 vhost_ready += ready
                 vhost_unacked += unacked
                 samples[queue] = (*counts_of(queue).sample(unacked), ready, unacked)
-            received = sum(each.received_octets for each in broker.admission.of_vhost(vhost.name))
-            sent = sum(each.sent_octets for each in broker.admission.of_vhost(vhost.name))
-            octets = received, sent
+            traffic = self.traffic(broker, vhost.name)
+            octets = traffic.received_octets, traffic.sent_octets
             samples[vhost] = (*counts_of(vhost).sample(vhost_unacked), vhost_ready, vhost_unacked, *octets)
             all_ready += vhost_ready
             all_unacked += vhost_unacked

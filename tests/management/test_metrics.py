@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.management.client import Api
 from tests.management.conftest import Node
+from tests.waiting import until
 
 Families = dict[str, dict[tuple[tuple[str, str], ...], float]]
 
@@ -145,6 +146,23 @@ def test_counters_of_channels_that_have_gone_stay_in_the_sum(
     channel.basic_publish("", "q", b"x")
     channel.close()
     assert scrape()["rabbitmq_channel_messages_published_total"][()] == before + 1
+
+
+def test_octets_of_connections_that_have_gone_stay_in_the_sums(
+    scrape: Callable[..., Families], api: Api, place: str, connect: Callable[..., Any]
+) -> None:
+    connection = connect()
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare("q")
+    channel.basic_publish("", "q", bytes(10_000))
+    name = "rabbitmq_connection_incoming_bytes_total"
+    before, of_vhost = scrape()[name][()], api.get(f"vhosts/{place}")["recv_oct"]
+    assert of_vhost > 10_000
+    connection.close()
+    until(lambda: not api.get(f"vhosts/{place}/connections"), "the connection is still there")
+    assert scrape()[name][()] >= before
+    assert api.get(f"vhosts/{place}")["recv_oct"] >= of_vhost
 
 
 def test_families_are_told_that_are_asked_for(
