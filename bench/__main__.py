@@ -25,6 +25,7 @@ START_NAME = "S"
 LOOPBACK_WORKLOADS = "A,B,C,D"
 """Those that the loopback can take: one queue, one message shape."""
 
+LARGEST = "1000000"
 FIRST_PROBE = "I"
 """Memory is looked at before anything has made the brokers grow: freed memory would hide what is taken."""
 
@@ -89,7 +90,12 @@ def _parser() -> argparse.ArgumentParser:
         help="this alone: how long until so many (default 1,000,000) are back after kill -9 and after a stop, "
         "of both --peers (default: all known), or of each --start-command",
     )
-    parser.add_argument("--largest", type=int, default=1_000_000, help="size of a series (default 1,000,000)")
+    parser.add_argument(
+        "--largest",
+        default=LARGEST,
+        metavar="SIZE[,SIZE]",
+        help=f"size of a series, of all brokers or of each (default {LARGEST})",
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="measured window of a round (default 5)")
     parser.add_argument("--warm-up", type=float, default=1.0, metavar="SECONDS", help="before it (default 1)")
     parser.add_argument("--rounds", type=int, default=0, help="default 1, and 3 with two brokers")
@@ -139,12 +145,21 @@ def _series_names(arguments: argparse.Namespace) -> list[str]:
     return [name for name in arguments.series.split(",") if name]
 
 
+def _largest(text: str, broker_count: int) -> list[int]:
+    """The largest size for each broker. Raises NothingToMeasure."""
+    sizes = text.split(",")
+    if not all(size.isdecimal() for size in sizes) or len(sizes) not in (1, broker_count):
+        raise NothingToMeasure(f"--largest {text}: one size, or one for each broker")
+    return [int(size) for size in sizes * (broker_count if len(sizes) == 1 else 1)]
+
+
 def _measure(arguments: argparse.Namespace, names: list[str]) -> Comparison:
     """Raises ValueError for an address that is none, OSError, BrokerRefused, StartFailed."""
     targets = arguments.compare or [arguments.port]
     round_count = arguments.rounds or (3 if arguments.compare else 1)
     needs_brokers = arguments.series or any(name != START_NAME for name in names)
     known_as = arguments.peers or [""] * len(targets)
+    largest = _largest(arguments.largest, len(targets))
     brokers = (
         [Broker.ask(Address.parse(target), name) for target, name in zip(targets, known_as, strict=True)]
         if needs_brokers
@@ -173,9 +188,7 @@ def _measure(arguments: argparse.Namespace, names: list[str]) -> Comparison:
                 measure_probe(brokers, PROBES[name], round_count=round_count, effort=effort, report=_report)
             )
     for name in _series_names(arguments):
-        comparison.series.append(
-            measure_series(brokers, SERIES[name], largest=arguments.largest, effort=effort, report=_report)
-        )
+        comparison.series.append(measure_series(brokers, SERIES[name], largest=largest, effort=effort, report=_report))
     if START_NAME in names:
         known_as = arguments.peers or [""] * len(arguments.start_command)
         for command, name in zip(arguments.start_command, known_as, strict=True):

@@ -168,6 +168,10 @@ class Client:
         arguments = b"\x00\x00" + names + bytes([no_ack << 1]) + wire.encode_table({})
         self.call(wire.BASIC_CONSUME, arguments, wire.BASIC_CONSUME_OK)
 
+    def cancel(self, consumer_tag: str) -> None:
+        """End a subscription all of whose deliveries have come."""
+        self.call(wire.BASIC_CANCEL, wire.encode_shortstr(consumer_tag) + b"\x00", wire.BASIC_CANCEL_OK)
+
     def select_confirms(self) -> None:
         """Publishes on the channel are confirmed from here on, tags from 1."""
         self.call(wire.CONFIRM_SELECT, b"\x00", wire.CONFIRM_SELECT_OK)

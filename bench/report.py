@@ -80,5 +80,6 @@ class Comparison:
             "name": row.series.name,
             "title": row.series.title,
             "points": [[asdict(point) for point in points] for points in row.points],
+            "left_out": row.left_out,
             "failures": row.failures,
         }

@@ -5,19 +5,16 @@ neighbouring messages are equal (each has a message-id), so that the smallest si
 equal messages that the larger ones cannot have.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bench.backlog import measure_backlog
 from bench.client import Address, BrokerRefused
 from bench.comparison import Broker
 from bench.figures import Effort
 from bench.growing import GrowingBindings, GrowingConsumers, GrowingPriorities, GrowingQueues
+from bench.piles import measure_piles
 from bench.rounds import RoundFailed, run_round
-
-BACKLOG_TOTAL = 200_000
-"""A small backlog is piled up and drained again and again until so many messages have passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +40,29 @@ class Series:
 
 @dataclass(slots=True)
 class SeriesRow:
-    """``points[b]`` are those of broker b, by growing size; a size that failed is missing."""
+    """``points[b]`` are those of broker b, by growing size; a size that failed, or was left out, is missing."""
 
     series: Series
     points: list[list[Point]]
     failures: list[str] = field(default_factory=list)
+    left_out: list[list[int]] = field(default_factory=list)
+    """The sizes that were not asked of broker b, but of another."""
 
     def point(self, broker: int, size: int) -> Point | None:
         """One of them."""
         return next((point for point in self.points[broker] if point.size == size), None)
 
     def growth(self, broker: int, size: int) -> float | None:
-        """Processor time a message at ``size`` over that at the smallest size."""
+        """Processor time a message at ``size`` over the least at this and all smaller sizes."""
         point, smallest = self.point(broker, size), self.point(broker, self.series.sizes[0])
         if point is None or smallest is None or not point.broker_cpu_us or not smallest.broker_cpu_us:
             return None
-        return point.broker_cpu_us / smallest.broker_cpu_us
+        known = [each.broker_cpu_us for each in self.points[broker] if each.size <= size and each.broker_cpu_us]
+        return point.broker_cpu_us / min(known)
+
+    def is_left_out(self, broker: int, size: int) -> bool:
+        """Whether the size was not asked of this broker, but of another."""
+        return bool(self.left_out) and size in self.left_out[broker]
 
 
 def _measure_growing(
@@ -75,19 +79,10 @@ def _measure_growing(
 
 def _measure_backlog(address: Address, size: int, effort: Effort) -> Point:
     """Publishing and draining together."""
-    piles = [
-        measure_backlog(address, Effort(backlog_count=size)) for _ in range(max(1, min(10, BACKLOG_TOTAL // size)))
-    ]
-    figures = [figure for pile in piles for figure in pile]
-    seconds = sum(1 / figure.value for figure in figures if figure.unit == "/s") / len(piles)
-    cpu_us = [figure.value for figure in figures if figure.unit == "us"]
-    return Point(
-        size,
-        1 / seconds,
-        sum(cpu_us) / len(piles) if cpu_us else None,
-        any(figure.is_disturbed for figure in figures),
-        any(figure.is_limited for figure in figures),
-    )
+    piles = measure_piles(address, size, effort.window_s)
+    load, count = piles.load, piles.message_count
+    cpu_us = None if load.broker_cpu_s is None else load.broker_cpu_s / count * 1e6
+    return Point(size, count / piles.lasted_s, cpu_us, load.is_disturbed, load.is_limited_by_generator)
 
 
 SERIES: Final = {
@@ -121,20 +116,26 @@ SERIES: Final = {
             (1, 10, 100, 255),
             _measure_growing(lambda size: GrowingPriorities(name="priorities", title="", size=size)),
         ),
-        Series("backlog", "messages waiting", (10_000, 100_000, 1_000_000, 10_000_000), _measure_backlog),
+        Series("backlog", "messages waiting", (10, 1000, 100_000, 1_000_000, 10_000_000), _measure_backlog),
     )
 }
 
 
 def measure_series(
-    brokers: list[Broker], series: Series, *, largest: int, effort: Effort, report: Callable[[str], None]
+    brokers: list[Broker], series: Series, *, largest: Sequence[int], effort: Effort, report: Callable[[str], None]
 ) -> SeriesRow:
-    """Each size against each broker in turn. A size that fails is kept in ``failures``; the others go on."""
-    row = SeriesRow(series, [[] for _ in brokers])
+    """Each size against each broker in turn, none over ``largest`` of that broker.
+
+    A size that fails is kept in ``failures``; the others go on.
+    """
+    row = SeriesRow(series, [[] for _ in brokers], left_out=[[] for _ in brokers])
     for size in series.sizes:
-        if size > largest:
+        if size > max(largest):
             continue
-        for broker, points in zip(brokers, row.points, strict=True):
+        for broker, points, left_out, limit in zip(brokers, row.points, row.left_out, largest, strict=True):
+            if size > limit:
+                left_out.append(size)
+                continue
             report(f"{series.name}: {size:,}, {broker}")
             try:
                 points.append(series.measure(broker.address, size, effort))

@@ -25,7 +25,10 @@ PROBE_LEGEND = (
     "Medians of the rounds; the last column compares round by round, and more than 1 is in favour of the first\n"
     "broker. Marks as above; what processor time and memory cost is not much moved by other programs."
 )
-SERIES_LEGEND = "CPU is the broker's own, in microseconds a message; growth is that over the CPU at the smallest size."
+SERIES_LEGEND = (
+    "CPU is the broker's own, in microseconds a message; growth is that over the least CPU of this and all smaller\n"
+    "sizes. What was left out would not have ended in time, or in the memory that there is."
+)
 
 
 def render(comparison: Comparison) -> str:
@@ -136,7 +139,7 @@ def _series_cells(row: SeriesRow, broker_count: int) -> list[list[str]]:
         for broker in range(broker_count):
             point, growth = row.point(broker, size), row.growth(broker, size)
             if point is None:
-                cells += ["failed", "-", "-"]
+                cells += ["left out" if row.is_left_out(broker, size) else "failed", "-", "-"]
                 continue
             mark = LIMIT_MARK if point.is_limited_by_generator else ""
             mark += DISTURBED_MARK if point.is_disturbed else ""

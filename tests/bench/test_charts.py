@@ -50,6 +50,20 @@ def test_table_shows_probes_series_marks_and_failures() -> None:
     assert [cell.strip() for cell in line.split("|")][3:7] == [f"900{tables.DISTURBED_MARK}", "5.00", "2.5", "failed"]
 
 
+def test_growth_is_over_the_least_of_all_smaller_sizes_and_what_was_left_out_is_told() -> None:
+    comparison = _comparison()
+    points = [
+        Point(10, 9.0, 20.0, False, False),
+        Point(1000, 9.0, 1.0, False, False),
+        Point(10**6, 9.0, 1.5, False, False),
+    ]
+    comparison.series = [SeriesRow(SERIES["backlog"], [points, points[:2]], left_out=[[], [10**6]])]
+    assert [comparison.series[0].growth(0, point.size) for point in points] == [1.0, 1.0, 1.5]
+    (line,) = (line for line in tables.render(comparison).splitlines() if "1,000,000 |" in line)
+    assert [cell.strip() for cell in line.split("|")][3:8] == ["9", "1.50", "1.5", "left out", "-"]
+    assert not comparison.series[0].failures
+
+
 def test_failures_are_told() -> None:
     comparison = _comparison()
     assert comparison.has_failures

@@ -47,6 +47,8 @@ def test_leveret_runs_until_it_is_no_longer_needed() -> None:
     [
         ("--peers leveret hare", "unknown broker 'hare'"),
         ("--series speed", "unknown series 'speed'"),
+        ("--largest 10,20,30 --compare 1 2", "one size, or one for each broker"),
+        ("--largest many", "one size, or one for each broker"),
         ("--workloads S", "needs --start-command or --peers"),
     ],
 )
