@@ -142,6 +142,13 @@ def with_reply_to(payload: bytes, reply_to: bytes) -> bytes:
     return payload[:at] + reply_to + payload[at + size :]
 
 
+def content_with_reply_to(content: bytes, reply_to: bytes) -> bytes:
+    """As ``with_reply_to``, for the header frame and all that follows it."""
+    stop = 8 + int.from_bytes(content[3:7])
+    payload = with_reply_to(content[7 : stop - 1], reply_to)
+    return b"".join((content[:3], len(payload).to_bytes(4), payload, content[stop - 1 :]))
+
+
 def _assembled(payload: bytes, properties: dict[int, bytes]) -> bytes:
     flags = sum(properties)
     octets = b"".join(properties[flag] for flag in sorted(properties, reverse=True))

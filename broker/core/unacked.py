@@ -157,6 +157,12 @@ class Unacked:
 
         Nothing after such a tag is taken.
         """
+        if self._head < len(self._deliveries):
+            first = self._deliveries[self._head]
+            if type(first) is Delivery and first.first_tag == first_tag and len(first.stretch.ids) == count:
+                self.count -= count  # what was delivered at once, and first, is acked at once
+                self._drop_head()
+                return [first], None
         taken: list[Delivery] = []
         tag, stop = first_tag, first_tag + count
         while tag < stop:

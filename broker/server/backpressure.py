@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 UNWRITTEN_HIGH_OCTETS = 32 << 20
 """While more than this waits for the disk, publishers are not read."""
 UNWRITTEN_LOW_OCTETS = 8 << 20
+LEAST_OCTETS = 64
+"""Less is never too much, however small the disk: it is the head of a batch with nothing in it."""
 DEAD_LETTERS_SHARE = 2
 """One part in so many of that is enough that no more dead letters come: publishers are not to wait for them alone."""
 SHORT_SHARE = 4
@@ -59,7 +61,10 @@ class Backpressure:
         store = self._store
         if store.pages.unwritten_octets > UNWRITTEN_HIGH_OCTETS:
             return True
-        return store.unwritten_octets > min(UNWRITTEN_HIGH_OCTETS, store.unwritten_limit_octets) // share
+        unwritten_octets = store.unwritten_octets
+        if unwritten_octets < LEAST_OCTETS:
+            return False
+        return unwritten_octets > min(UNWRITTEN_HIGH_OCTETS, store.unwritten_limit_octets) // share
 
     # Dead letters
 

@@ -270,20 +270,8 @@ class Broker:
 
     def finish_read(self) -> None:
         """Drain the queues that were touched, hand the log its batch, and write what is due, once for each."""
-        touched = self.touched
-        for _ in range(PASSES_A_READ):
-            if not touched:
-                break
-            queues = tuple(touched)
-            touched.clear()
-            for queue in queues:
-                if not queue.is_deleted:
-                    queue.drain()
-                elif queue.enforcement is not None:
-                    queue.enforcement.bury()
-        else:
-            if touched:
-                self.schedule_finish()
+        if self.touched:
+            self._drain_touched()
         if not self.arrivals.is_timed:
             self.arrivals.note()
         self.store.flush()
@@ -300,6 +288,20 @@ class Broker:
                 self.consumer_timeouts.note(connections)
             for connection in connections:
                 connection.flush()
+
+    def _drain_touched(self) -> None:
+        touched = self.touched
+        for _ in range(PASSES_A_READ):
+            queues = tuple(touched)
+            touched.clear()
+            for queue in queues:
+                if not queue.is_deleted:
+                    queue.drain()
+                elif queue.enforcement is not None:
+                    queue.enforcement.bury()
+            if not touched:
+                return
+        self.schedule_finish()
 
     def schedule_finish(self) -> None:
         """Finish in the next turn of the loop, so that others get theirs."""

@@ -218,7 +218,10 @@ class Channel:
                     self._published_count += 1
                     self._expect_confirm(is_logged, is_refused)
             return
-        is_logged = self.enqueue_now(publish, route, shape, pieces)
+        if publish.mandatory or not route.queues:
+            is_logged = self.enqueue_now(publish, route, shape, pieces)
+        else:
+            is_logged = self.broker.enqueuer.enqueue(route, shape, pieces)
         if self.is_confirming:
             self._published_count += len(pieces)
             self._expect_confirm(is_logged)

@@ -5,7 +5,7 @@ way of channels and handlers only. Spec: AMQP 0-9-1, 2.2.4, 4.2 and the connecti
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         self.login: Login
         self._held: list[Event] | None = None
         """What waits for the key of a token, or until the client has read its replies; None while nothing does."""
-        self._again: list[Event] = []
+        self._again: Sequence[Event] = ()
         self._is_closing = self._is_unread = False
         self.has_published = False
         self._pauses: set[Pause] = set()
@@ -93,8 +93,7 @@ class Connection(asyncio.Protocol):
         self._capabilities: frozenset[str] = frozenset()
         self.negotiated: Negotiated | None = None
         self.connected_ms = broker.clock.wall_ms()
-        self.received_octets = self.received_count = 0
-        self.sent_octets = self.sent_count = 0
+        self.received_octets = self.received_count = self.sent_octets = self.sent_count = 0
         """Octets, and reads and writes, since the connection began."""
 
     # The transport's calls
@@ -120,16 +119,17 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read, then let the broker finish: drain, confirm, write."""
+        broker = self.broker
         self.received_octets += len(data)
         self.received_count += 1
         if self._heartbeat is not None:
             self._heartbeat.has_received = True
-        self.broker.residency.arrived_octets += len(data)
-        self.broker.backpressure.pressed = None
+        broker.residency.arrived_octets += len(data)
+        broker.backpressure.pressed = None
         try:
             if self._handshake is not None and len(self._header) < PROTOCOL_HEADER_OCTETS:
                 data = self._receive_header(data)
-            held, self._again = self._again, []
+            held, self._again = self._again, ()
             for event in (*held, *self._reader.feed(data)) if held else self._reader.feed(data):
                 self._handle(event)
         except ConnectionException as error:
@@ -139,11 +139,11 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("internal error", peer=self.peer, user=self.user)
             self.close(InternalFault())
-        self.broker.finish_read()
-        if self.broker.alarms.raised and (self.has_published or self._reader.has_unfinished):
-            self.broker.alarms.block(self)
-        if self.has_published and self.broker.backpressure.must_pause():
-            self.broker.backpressure.pause(self)
+        broker.finish_read()
+        if broker.alarms.raised and (self.has_published or self._reader.has_unfinished):
+            broker.alarms.block(self)
+        if self.has_published and broker.backpressure.must_pause():
+            broker.backpressure.pause(self)
         if not self.is_writable and self._transport.get_write_buffer_size() > UNREAD_LIMIT_OCTETS:
             self._is_unread = True
             self.pause_reading("unread replies")

@@ -13,6 +13,8 @@ from broker.server.surge import FULL_READ_OCTETS, Surge
 class SurgingConnection(Connection):
     """One client, read from a socket."""
 
+    _receive = Connection.data_received
+
     def __init__(self, broker: Broker) -> None:
         super().__init__(broker)
         self._surge: Surge | None = None
@@ -21,9 +23,9 @@ class SurgingConnection(Connection):
         """Handle what was read, unless the next read comes at once and is better handled together with it."""
         if self._surge is None:
             if len(data) < FULL_READ_OCTETS:
-                super().data_received(data)
+                self._receive(data)
                 return
-            self._surge = Surge(self.broker.surges, self.broker.loop.call_soon, super().data_received)
+            self._surge = Surge(self.broker.surges, self.broker.loop.call_soon, self._receive)
         self._surge.add(data)
 
     def eof_received(self) -> bool:

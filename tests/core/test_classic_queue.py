@@ -249,12 +249,28 @@ def test_message_for_one_waiting_consumer_is_passed_on_without_a_drain() -> None
     assert channel.ids_of("a") == [1, 2, 3, 4, 5]
 
 
-def test_messages_wait_for_their_turn_where_several_consumers_stand_in_line() -> None:
+def test_single_messages_are_passed_on_in_turn_where_several_consumers_stand_in_line() -> None:
     queue, channel = new_queue(), RecordingChannel()
-    for tag in "ab":
+    for tag in "abc":
         new_consumer(queue, channel, tag, no_ack=True)
-    for first in (1, 2, 3):
-        queue.publish(stretch_of(first, 1))
-    assert channel.taken == []
+    queue.publish(stretch_of(1, 1))
+    queue.publish(stretch_of(2, 1))
+    assert [tag for tag, _, _ in channel.taken] == ["a", "b"]
+    queue.publish(stretch_of(3, 4))  # Several at once are dealt out at the end of the read.
+    queue.publish(stretch_of(7, 1))  # It does not go past them.
+    assert queue.message_count == 5
     queue.drain()
-    assert [tag for tag, _, _ in channel.taken] == ["a", "b", "a"]
+    queue.publish(stretch_of(8, 1))
+    assert [channel.ids_of(tag) for tag in "abc"] == [[1, 4, 7], [2, 5, 8], [3, 6]]
+    assert (queue.message_count, queue.unacked_count) == (0, 0)
+
+
+def test_single_message_is_not_passed_on_to_a_consumer_without_credit() -> None:
+    queue, channel = new_queue(RecordingLog()), RecordingChannel()
+    new_consumer(queue, channel, "a", prefetch=1)
+    new_consumer(queue, channel, "b", prefetch=2)
+    for first in (1, 2, 3, 4):
+        queue.publish(stretch_of(first, 1, persistent=True))
+    queue.drain()
+    assert [channel.ids_of(tag) for tag in "ab"] == [[1], [2, 3]]
+    assert (queue.message_count, queue.unacked_count) == (1, 3)

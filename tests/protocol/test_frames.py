@@ -256,3 +256,35 @@ def test_other_channels_are_served_in_the_middle_of_a_content(octets_left: int) 
     list(reader.feed(whole[:-octets_left]))
     assert told(list(reader.feed(frame(1, 2, b"\x00\x5a\x00\x0a")))) == [(2, b"\x00\x5a\x00\x0a")]
     assert told(list(reader.feed(whole[-octets_left:]))) == [as_published(b"0123456789")]
+
+
+def test_reads_that_are_one_message_or_one_ack_each_are_told_as_if_they_came_together() -> None:
+    parts = [
+        *[message(b"0123456789")] * 3,
+        ack_frame(1),
+        message(b"9876543210"),
+        ack_frame(2, multiple=True, channel=3),
+        message(b"0123456789", key=b"other"),
+        *[message(b"")] * 3,
+        *[message(b"x" * 10, properties=PERSISTENT)] * 3,
+        frame(8, 0, b""),
+        ack_frame(3),
+        publish_frame() + content_frames(b"y" * 5000, largest=FRAME_MAX - 8),
+    ]
+    assert feed(*parts) == feed(b"".join(parts))
+
+
+def test_ack_between_the_frames_of_a_message_is_an_error_though_it_is_a_read_of_its_own() -> None:
+    reader = new_reader()
+    assert list(reader.feed(publish_frame())) == []
+    with pytest.raises(UnexpectedFrame):
+        list(reader.feed(ack_frame(1)))
+
+
+def test_wrong_frame_end_of_a_message_or_an_ack_that_is_a_read_of_its_own_is_an_error() -> None:
+    for octets in (message(b"0123456789"), ack_frame(1)):
+        reader = new_reader()
+        for _ in range(2):
+            list(reader.feed(octets))
+        with pytest.raises(FrameError):
+            list(reader.feed(octets[:-1] + b"\x00"))

@@ -10,8 +10,8 @@ from broker.core.consumers import Consumer
 from broker.core.messages import Stretch
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.context import QueueContext
-from protocol.content import ContentFacts, Shape, plain_facts, short_string
-from protocol.headers import with_header_payload, with_reply_to
+from protocol.content import ContentFacts, Shape, header_facts, plain_facts, short_string
+from protocol.headers import content_with_reply_to, with_header_payload, with_reply_to
 
 _SHAPES_MAX: Final = 256
 
@@ -53,17 +53,19 @@ class ReplyQueue(ClassicQueue):
             yield with_header_payload(shape, pieces, with_reply_to(shape.header_payload(pieces[0]), self._address))
             return
         for piece in pieces:
-            payload = with_reply_to(shape.header_payload(piece), self._address)
-            found, changed = with_header_payload(shape, [piece], payload)
-            if found.lead:
-                changed = [found.lead + changed[0]]
-            yield self._shape(found), changed
+            alone, content = shape.alone(piece)
+            if alone.lead:
+                content = alone.lead + content
+            content = content_with_reply_to(content, self._address)
+            yield self._shape(alone, content), [content]
 
-    def _shape(self, found: Shape) -> Shape:
-        """Return what a message without a lead shares with others of its address; ``found`` was made for it alone."""
+    def _shape(self, found: Shape, content: bytes) -> Shape:
+        """Return what a message shares with others of its address: ``found`` without a lead, with its facts as now."""
         facts = found.facts
         if facts.expiration is None and facts.user_id is None and not facts.has_carbon:
             facts = plain_facts(facts.persistent, facts.priority)  # Its reply-to is like any other now.
+        else:
+            facts = header_facts(content[7 : 7 + int.from_bytes(content[3:7])])
         key = found.address, facts
         shape = self._shapes.get(key)
         if shape is None:
