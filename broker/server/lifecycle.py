@@ -154,6 +154,7 @@ class Life:
             self._watch.start()
             control = self.open_control(node, self._watch)
             servers = await self.listen(loop, node)
+            logs.gather(clock.call_later)
             doors = Doors(node, self.http_certificates)
             await doors.open()
             await self._stopping.wait()
@@ -162,6 +163,7 @@ class Life:
             if control is not None:
                 await control.close()
         finally:
+            logs.gather_no_more()
             store.close()
         log.info("Leveret has stopped", exit_code=self.exit_code)
         return self.exit_code

@@ -9,11 +9,13 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from broker.server.bursts import Burst
 
 LogFormat = Literal["console", "json"]
 
@@ -123,9 +125,9 @@ class PlainRenderer:
             return str(self._full(logger, method, escape_controls(logger, method, event)))
         return self._line(event.pop("timestamp"), event.pop("level"), event.pop("event"), event)
 
-    def line_now(self, level: str, event: str, fields: Mapping[str, Any]) -> str:
-        """Return the line of an event of this moment, which needs no other step: ``fields`` has nothing rare."""
-        second, rest_ns = divmod(time.time_ns(), 1_000_000_000)
+    def line_at(self, now_ns: int, level: str, event: str, fields: Mapping[str, Any]) -> str:
+        """Return the line of an event at a moment since 1970; no other step is needed: ``fields`` has nothing rare."""
+        second, rest_ns = divmod(now_ns, 1_000_000_000)
         known, text = self._second
         if second != known:
             text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
@@ -144,16 +146,40 @@ def logger_from(level: int) -> type[Any]:
     """Return structlog's logger for lines of at least ``level``, which takes the short way to plain ones."""
 
     class Logger(structlog.make_filtering_bound_logger(level)):  # type: ignore[misc]
-        def _process_event(
-            self, method_name: str, event: str | None, event_kw: dict[str, Any]
-        ) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **event_kw: Any) -> Any:
             """What structlog calls for each event, and leaves to wrapper classes to change."""
             renderer = self._processors[-1]
-            if type(renderer) is PlainRenderer and not self._context and event and RARE_FIELDS.isdisjoint(event_kw):
-                return (renderer.line_now(method_name, event, event_kw),), {}
-            return super()._process_event(method_name, event, event_kw)  # type: ignore[no-any-return]
+            is_plain = type(renderer) is PlainRenderer and not self._context and RARE_FIELDS.isdisjoint(event_kw)
+            if _bursts:
+                if is_plain and method_name == "info" and event and _bursts[-1].takes(method_name, event, event_kw):
+                    return None
+                _bursts[-1].write_out()
+            if is_plain and event:
+                return self._logger.msg(renderer.line_at(time.time_ns(), method_name, event, event_kw))
+            return super()._proxy_to_logger(method_name, event, **event_kw)
 
     return Logger
+
+
+def gather(call_later: Callable[[int, Callable[[], object]], object]) -> None:
+    """Have lines below a warning that come in bursts written together, those of this thread, until ``gather_no_more``.
+
+    ``call_later`` is the clock's. Lines for programs and coloured ones are written one by one.
+    """
+    config = structlog.get_config()
+    renderer = config["processors"][-1]
+    if type(renderer) is PlainRenderer:
+        _bursts.append(Burst(call_later, time.time_ns, renderer.line_at, config["logger_factory"]().write))
+
+
+def gather_no_more() -> None:
+    """Write what waits, and from now on each line as it comes."""
+    while _bursts:
+        _bursts.pop().write_out()
+
+
+_bursts: Final[list[Burst]] = []
+"""What gathers now, one at most."""
 
 
 def _shown(value: object) -> str:
