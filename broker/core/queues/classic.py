@@ -133,7 +133,7 @@ class ClassicQueue:
         """Append ``stretch``, whose ids are higher than all before. What is durable is in the log already."""
         if self.enforcement is not None or stretch.shape.facts.expiration is not None:
             stretch = self._enforce().admit(stretch)
-        elif not self.message_count and len(self.line.waiting) == 1 and self._pass_on(stretch):
+        elif not self.message_count and self.line.waiting and self._pass_on(stretch):
             return
         self.backlog.append(stretch)
         self.message_count += len(stretch.pieces)
@@ -141,13 +141,15 @@ class ClassicQueue:
             self.touch()
 
     def _pass_on(self, stretch: Stretch) -> bool:
-        """Deliver what comes to an empty queue at once, if one consumer alone is in line and may take all of it.
+        """Deliver what comes to an empty queue at once, if the first in line may take all of it: it is alone, or all is
+        one message.
 
         It is what ``drain`` would do, without the way through the backlog. Hot where each read has a few messages for
-        many queues.
+        many queues, or one.
         """
-        consumer, count = self.line.waiting[0], len(stretch.pieces)
-        if consumer.limit() < count:
+        waiting, count = self.line.waiting, len(stretch.pieces)
+        consumer, is_alone = waiting[0], len(waiting) == 1
+        if not (is_alone or count == 1) or consumer.limit() < count:
             return False
         self.unacked_count += count
         consumer.sink.deliver(consumer, stretch)
@@ -156,6 +158,8 @@ class ClassicQueue:
         elif self.log is not None:
             self._delivered_upto = stretch.ids[-1]
             self.log.delivered(self.id, self._delivered_upto)
+        if not is_alone:
+            waiting.rotate(-1)
         return True
 
     @property
