@@ -11,12 +11,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn, get_args, get_origin
 
 import broker
 from broker import rabbitmq_conf
 from broker.config import Mark, Settings, SettingsError, allowed, flag_name, load, nearest, shown
-from broker.control.completion import COMMANDS
+from broker.control.completion_words import COMMANDS, Flag
 from broker.loading import loading_quickly
 from broker.settings_table import shown_default
 
@@ -30,7 +30,7 @@ EPILOG: Final = (
     "leveret admin is rabbitmqadmin, leveret plugins is rabbitmq-plugins, "
     "leveret doctor DIR looks at a data directory and changes nothing, "
     "leveret install-names DIR makes links with RabbitMQ's names, "
-    "leveret completion bash|zsh writes what a shell needs to complete verbs."
+    "leveret completion bash|zsh|fish writes what a shell needs to complete all that."
 )
 
 
@@ -104,6 +104,19 @@ def parser() -> argparse.ArgumentParser:
             help=f"{field.description} ({allowed(field)}; default {shown_default(field.default)})",
         )
     return made
+
+
+def flags() -> list[Flag]:
+    """Return the flags, for a shell to complete, with the values of those that take one of some words."""
+    found = [Flag("version", True, text="Tell the version"), Flag("help", True, text="Tell the flags")]
+    for key, field in Settings.model_fields.items():
+        if Mark.SECRET not in field.metadata:
+            choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+            if field.annotation is bool:
+                choices = ("true", "false")
+            name = flag_name(key).removeprefix("--")
+            found.append(Flag(name, choices=tuple(map(str, choices)), text=field.description or ""))
+    return found
 
 
 def unknown_argument(unknown: list[str]) -> str:

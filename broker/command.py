@@ -8,10 +8,13 @@ import os
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from broker.control.names import NAMES, install
 from broker.loading import loading_quickly
+
+if TYPE_CHECKING:
+    from broker.control.completion_words import Flag
 
 CONFIGURATION: Final[Mapping[str, Path]] = {
     "RABBITMQ_CONFIG_FILE": Path("/etc/rabbitmq/rabbitmq.conf"),
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None, name: str | None = None) -> int
     if first == "completion":
         from broker.control.completion import show
 
-        return show(given[1:])
+        return show(given[1:], serve_flags)
     if called == "rabbitmq-server":
         find_configuration(os.environ)
     if arguments is None and first != "doctor":
@@ -57,6 +60,13 @@ def find_configuration(environment: MutableMapping[str, str]) -> None:
     for variable, path in CONFIGURATION.items():
         if os.path.exists(path):
             environment.setdefault(variable, str(path))
+
+
+def serve_flags() -> "Sequence[Flag]":
+    """Return the broker's own flags, for a shell to complete."""
+    from broker.cli import flags
+
+    return flags()
 
 
 def leave_when_told() -> None:

@@ -1,37 +1,82 @@
-"""``leveret completion bash|zsh``: what a shell needs to complete verbs."""
+"""``leveret completion bash|zsh|fish``: what a shell needs to complete commands, verbs, their options and settings."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
 
+from broker.control.completion_words import SHELLS, Flag, Tool, Word
 from broker.control.failures import OK, USAGE
 
-COMMANDS: Final = ("serve", "ctl", "admin", "plugins", "doctor", "install-names", "completion")
-"""The first arguments of the command."""
 
-SHELLS: Final = ("bash", "zsh")
-
-
-def show(arguments: Sequence[str]) -> int:
-    """Write the script; return the exit code."""
+def show(arguments: Sequence[str], serve_flags: Callable[[], Sequence[Flag]]) -> int:
+    """Write the script; return the exit code. ``serve_flags`` tells the flags of the broker itself."""
     if len(arguments) != 1 or arguments[0] not in SHELLS:
-        print("Usage: leveret completion bash|zsh, as in: source <(leveret completion bash)")  # noqa: T201
+        print(  # noqa: T201 - the command's own output
+            f"Usage: leveret completion {'|'.join(SHELLS)}\n\n"
+            "bash: source <(leveret completion bash)   zsh: the same with zsh, after compinit\n"
+            "fish: leveret completion fish | source"
+        )
         return OK if arguments and arguments[0] in ("-h", "--help") else USAGE
-    from broker.control.commands import COMMON, verbs
+    made = {"ctl": ctl_tool(), "plugins": plugins_tool(), "admin": admin_tool()}
+    flags = serve_flags()
+    if arguments[0] == "fish":
+        from broker.control.completion_fish import script as fish
 
-    words = " ".join(sorted(verbs()))
-    options = " ".join(f"--{name}" for name in COMMON)
-    script = f"""\
-_leveret() {{
-    local current="${{COMP_WORDS[COMP_CWORD]}}" words="{words}"
-    if [[ "$current" == -* ]]; then
-        words="{options}"
-    elif [[ "${{COMP_WORDS[0]##*/}}" == leveret && $COMP_CWORD -eq 1 ]]; then
-        words="{" ".join(COMMANDS)}"
-    fi
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
-}}
-complete -F _leveret leveret rabbitmqctl rabbitmq-diagnostics"""
-    if arguments[0] == "zsh":
-        script = "autoload -U +X bashcompinit && bashcompinit\n" + script
-    print(script)  # noqa: T201
+        print(fish(made, flags))  # noqa: T201
+        return OK
+    from broker.control.completion_bash import script as bash
+
+    # zsh reads bash's, by the part of it that is made for that.
+    head = "autoload -U +X bashcompinit && bashcompinit\n" if arguments[0] == "zsh" else ""
+    print(head + bash(made, flags))  # noqa: T201
     return OK
+
+
+def ctl_tool() -> Tool:
+    """Return the verbs of rabbitmqctl and rabbitmq-diagnostics, with their options and columns."""
+    from broker.control.commands import COMMON, verbs
+    from broker.control.output import FORMATTERS
+    from broker.control.verbs.lists import COLUMNS
+
+    choices = {"formatter": FORMATTERS}
+    common = tuple(Flag(name, not value, choices.get(name, ())) for name, value in COMMON.items())
+    words = {
+        name: Word(
+            verb.summary,
+            tuple(Flag(option, not value) for option, value in verb.options.items()),
+            tuple(COLUMNS.get(name, ())),
+        )
+        for name, verb in verbs().items()
+    }
+    return Tool({**words, "help": Word("Tells more about a verb", (), tuple(words))}, common)
+
+
+def plugins_tool() -> Tool:
+    """Return the verbs of rabbitmq-plugins, and the plugins."""
+    from broker.control.plugins import ACCEPTED, BUILT_IN, VERBS
+
+    plugins = tuple(sorted((*BUILT_IN, *ACCEPTED)))
+    words = {
+        name: Word(verb.summary, tuple(Flag(option, not value) for option, value in verb.options.items()), plugins)
+        for name, verb in VERBS.items()
+    }
+    return Tool(words, ctl_tool().common)
+
+
+def admin_tool() -> Tool:
+    """Return the subcommands of rabbitmqadmin in both forms, the kinds of objects and the options."""
+    from broker.control.admin import CLOSED, DECLARED, DELETED, LISTS, PURGED, parser
+    from broker.control.admin_options import ACTIONS, GROUPS, OTHER_GROUPS
+
+    kinds = {"list": LISTS, "declare": DECLARED, "delete": DELETED, "close": CLOSED, "purge": PURGED}
+    words = {verb: Word("", (), tuple(found)) for verb, found in kinds.items()}
+    words |= {
+        "show": Word("", (), ("overview",)),
+        **{name: Word("") for name in ("publish", "get", "export", "import")},
+    }
+    words |= {group: Word("", (), tuple(ACTIONS)) for group in GROUPS} | {group: Word("") for group in OTHER_GROUPS}
+    common = [
+        Flag(name.removeprefix("--"), action.nargs == 0, (), action.help or "")
+        for action in parser("rabbitmqadmin")._actions
+        for name in action.option_strings
+        if name.startswith("--")
+    ]
+    return Tool(words, tuple(common))

@@ -258,21 +258,6 @@ def test_plugins_are_accepted(run: Ctl) -> None:
     assert run("plugins", "list", "-m").code == 0
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_completion_knows_the_verbs(run: Ctl, shell: str) -> None:
-    done = run("completion", shell)
-    assert done.code == 0
-    assert " list_queues " in done.out
-    assert run("ctl", "autocomplete", "list_q").out == "list_queues\n"
-
-
-def test_bash_completes_with_it(run: Ctl, tmp_path: Path) -> None:
-    (tmp_path / "completion").write_text(run("completion", "bash").out)
-    words = "source completion; COMP_WORDS=(rabbitmqctl list_que); COMP_CWORD=1; _leveret; echo ${COMPREPLY[@]}"
-    done = subprocess.run(["bash", "-c", words], cwd=tmp_path, capture_output=True, encoding="utf-8", check=True)
-    assert done.stdout == "list_queues\n"
-
-
 def test_a_client_that_sends_nothing_does_not_keep_the_broker_from_ending(own_broker: RunningBroker) -> None:
     with socket.socket(socket.AF_UNIX) as silent, address_of(own_broker.data_dir / "control.sock") as address:
         silent.connect(address)
