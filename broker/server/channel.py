@@ -79,8 +79,7 @@ class Channel:
         self.consumers: dict[str, Consumer] = {}
         self.unacked = Unacked()
         self.last_queue = ""
-        self.prefetch = 0
-        self.global_prefetch = 0
+        self.prefetch = self.global_prefetch = 0
         self.shared_credit = UNLIMITED
         self.can_deliver = connection.is_writable
         self.is_closing = False
@@ -96,8 +95,7 @@ class Channel:
         self._awaited_ticket = 0
         self._published_count = 0
         self._confirms: deque[tuple[int, int, bool]] = deque()
-        self._settled_upto = 0
-        self._unsent_confirms = 0
+        self._settled_upto = self._unsent_confirms = 0
 
     # Publish
 
