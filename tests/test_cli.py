@@ -12,7 +12,7 @@ import pytest
 import broker
 from broker import cli
 from broker.config import Mark, Settings, flag_name
-from broker.control.completion import COMMANDS
+from broker.control.completion_words import COMMANDS
 from tests.brokers import clean_environment
 
 SECONDS = 30
