@@ -66,9 +66,9 @@ def measure_idle(address: Address, effort: Effort) -> list[Figure]:
         load = opening.load()
         time.sleep(SETTLE_S)
         octets = processes.resident_octets(broker) - before_octets
-        idle = Meter(address.port)
+        idle, woken_count = Meter(address.port), processes.wake_up_count(broker)
         time.sleep(effort.window_s)
-        idle_load = idle.load()
+        idle_load, woken_count = idle.load(), processes.wake_up_count(broker) - woken_count
     finally:
         for peer in opened:
             handshake.close(peer)
@@ -77,6 +77,7 @@ def measure_idle(address: Address, effort: Effort) -> list[Figure]:
     return [
         Figure(name=f"memory of each of {count:,}", value=octets / count / 1024, unit="KiB"),
         Figure(name=f"processor for {count:,} idle", value=idle_share * 100, unit="%"),
+        Figure(name=f"wake-ups for {count:,} idle", value=woken_count / idle_load.window_s, unit="/s"),
         *cpu_figures("opened one by one", "connection", count, load),
     ]
 

@@ -75,6 +75,17 @@ def descriptor_count(process: int) -> int:
         return 0
 
 
+def wake_up_count(processes: list[int]) -> int:
+    """How often the threads of ``processes`` have been given a processor after they had waited, so far."""
+    count = 0
+    for process in processes:
+        for status in (_PROC / str(process) / "task").glob("[0-9]*/status"):
+            with contextlib.suppress(OSError):
+                lines = status.read_text().splitlines()
+                count += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+    return count
+
+
 def resident_octets(processes: list[int]) -> int:
     """Resident memory, pages shared among them counted once where the kernel tells (Pss)."""
     return sum(_rollup_octets(process, "Pss:") for process in processes)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-# Cancelled timers stay in the heap until they come up, or until they are this many and more than the others.
+# Cancelled timers stay in the heap until they are the earliest, or until they are this many and more than the others.
 CANCELLED_KEPT: Final = 512
 
 
@@ -113,7 +113,10 @@ class Clock:
         return len(self._heap) - self._cancelled_count
 
     def _arm(self) -> None:
-        """Have the loop wake up for the earliest timer."""
+        """Have the loop wake up for the earliest timer that waits, and for none that was cancelled."""
+        while self._heap and not self._heap[0][2].is_waiting:
+            heapq.heappop(self._heap)
+            self._cancelled_count -= 1
         if self._loop is None or not self._heap:
             return
         due_ms = self._heap[0][0]

@@ -42,7 +42,7 @@ FIGURES = {
         *("resident before", "resident after all", "descriptors before", "descriptors after all"),
     },
     "Q": {"declare and bind, one by one", "declare and bind, pipelined"},
-    "I": {"memory of each of 20", "processor for 20 idle"},
+    "I": {"memory of each of 20", "processor for 20 idle", "wake-ups for 20 idle"},
     "Y": {"pika", "aio-pika"},
 }
 
@@ -56,7 +56,7 @@ def test_probe_measures_its_figures(address: Address, name: str) -> None:
     figures = {figure.name: figure for figure in PROBES[name].measure(address, EFFORT)}
     assert figures.keys() >= FIGURES[name]
     for figure in figures.values():
-        if figure.unit in ("/s", "ms", "us", "MiB"):
+        if figure.unit in ("/s", "ms", "us", "MiB") and not figure.name.startswith("wake-ups"):
             assert figure.value > 0, figure
 
 

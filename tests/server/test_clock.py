@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -104,6 +105,40 @@ def test_many_cancelled_timers_leave_the_heap() -> None:
     assert len(clock._heap) <= CANCELLED_KEPT + 2
     assert clock.timer_count == 1
     assert kept.is_waiting
+
+
+class Alarm:
+    """The part of a loop that a clock asks for: the delays that it was asked to wake up after."""
+
+    def __init__(self) -> None:
+        self.delays_s: list[float] = []
+        self.wake_up: Callable[[], object] = lambda: None
+
+    def call_later(self, delay_s: float, call: Callable[[], object]) -> "Alarm":
+        self.delays_s.append(delay_s)
+        self.wake_up = call
+        return self
+
+    def cancel(self) -> None:
+        self.wake_up = lambda: None
+
+
+def test_the_loop_is_not_woken_for_timers_that_were_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    alarm = Alarm()
+    clock = Clock(cast(asyncio.AbstractEventLoop, alarm))
+    now_ms = [0]
+    monkeypatch.setattr(clock, "monotonic_ms", lambda: now_ms[0])
+    calls: list[str] = []
+    clock.call_later(10, note(calls, "first"))
+    handshakes = [clock.call_later(20 + number, note(calls, "never")) for number in range(100)]
+    clock.call_later(1000, note(calls, "last"))
+    for timer in handshakes:
+        timer.cancel()
+    for now_ms[0] in (10, 1000):
+        alarm.wake_up()
+    assert alarm.delays_s == [0.01, 0.99]
+    assert calls == ["first", "last"]
+    assert clock.timer_count == 0
 
 
 def test_a_call_that_raises_leaves_the_others_for_the_next_turn() -> None:
