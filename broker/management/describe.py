@@ -13,6 +13,7 @@ from broker.core.exchanges.exchange import Exchange
 from broker.core.json_tables import json_of
 from broker.core.names import is_reserved
 from broker.core.queues.classic import ClassicQueue
+from broker.core.queues.priority import PriorityBacklog
 from broker.core.queues.reply import ReplyQueue
 from broker.core.queues.stream import StreamQueue
 from broker.core.vhosts import VirtualHost
@@ -53,6 +54,12 @@ def rate(value: float) -> dict[str, float]:
 def with_rate(node: ManagedNode, counted: Hashable, name: str, value: int, place: int) -> Described:
     """Return a number and its rate."""
     return {name: value, f"{name}_details": rate(node.rates.of(counted, place))}
+
+
+def idleness(node: ManagedNode, counted: Hashable, values: tuple[int, ...]) -> Described:
+    """Return ``idle_since`` of what nothing has happened to for a while; ``values`` are those of a sample, now."""
+    since_ms = node.rates.idle_since(counted, values)
+    return {} if since_ms is None else {"idle_since": iso_time(since_ms)}
 
 
 def message_stats(
@@ -118,9 +125,11 @@ def describe_queue(node: ManagedNode, vhost: VirtualHost, queue: ClassicQueue, h
         "reductions_details": rate(0.0),
         "state": "running",
     }
-    stats = message_stats(node, queue, counts_of(queue), queue.unacked_count, ("publish",))
+    counts = counts_of(queue)
+    stats = message_stats(node, queue, counts, queue.unacked_count, ("publish",))
     if stats:
         described["message_stats"] = stats
+    described |= idleness(node, queue, (*counts.sample(queue.unacked_count), queue.message_count, queue.unacked_count))
     if isinstance(queue.exclusive_owner, Connection):
         described["owner_pid_details"] = connection_details(queue.exclusive_owner)
     return described | _queue_of_type(node, queue, held)
@@ -162,6 +171,23 @@ def head_timestamp(queue: ClassicQueue) -> int | None:
     return None if digits is None else int(digits)
 
 
+def backing_status(node: ManagedNode, queue: ClassicQueue) -> Described:
+    """Return what RabbitMQ tells of a classic queue's inside, as far as there is the like of it here."""
+    rates = {name: node.rates.of(queue, SAMPLED.index(name)) for name in ("publish", "deliver_get", "deliver", "ack")}
+    status: Described = {
+        "avg_ack_egress_rate": rates["ack"],
+        "avg_ack_ingress_rate": rates["deliver"],
+        "avg_egress_rate": rates["deliver_get"],
+        "avg_ingress_rate": rates["publish"],
+        "len": queue.message_count,
+        "mode": "default",
+        "version": 2,
+    }
+    if isinstance(queue.backlog, PriorityBacklog):
+        status["priority_lengths"] = {str(level): count for level, count in queue.backlog.lengths().items()}
+    return status
+
+
 def _queue_of_type(node: ManagedNode, queue: ClassicQueue, held: HeldSizes) -> Described:
     """Return the keys that queues of one type alone have."""
     kind = type_of(queue)
@@ -171,6 +197,7 @@ def _queue_of_type(node: ManagedNode, queue: ClassicQueue, held: HeldSizes) -> D
         exclusive = next((consumer.tag for consumer in queue.consumers if consumer.exclusive), None)
         return {
             **described_sizes(queue, held.of(queue)),
+            "backing_queue_status": backing_status(node, queue),
             "exclusive_consumer_tag": exclusive,
             "head_message_timestamp": head_timestamp(queue),
             "recoverable_slaves": None,
@@ -284,9 +311,11 @@ def describe_channel(node: ManagedNode, channel: Channel) -> Described:
         "user_who_performed_action": connection.user,
         "vhost": connection.vhost.name,
     }
-    stats = message_stats(node, channel, counts_of(channel), channel.unacked.count)
+    counts = counts_of(channel)
+    stats = message_stats(node, channel, counts, channel.unacked.count)
     if stats:
         described["message_stats"] = stats
+    described |= idleness(node, channel, counts.sample(channel.unacked.count))
     return described
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.brokers import RunningBroker
 from tests.management.client import Api
+from tests.management.judges import real_rabbitmq
 
 _numbers = count()
 
@@ -29,6 +30,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     data_dir: Path = tmp_path_factory.mktemp("managed") / "data"
     with RunningBroker(data_dir, "--management-port", "any", "--metrics-port", "none") as broker:
         yield Node(broker)
+
+
+@pytest.fixture(scope="session")
+def judge() -> Iterator[tuple[Api, str]]:
+    """The RabbitMQ of this machine: its HTTP API, and its AMQP URL; for all tests that want one that is not empty."""
+    with real_rabbitmq() as found:
+        yield found
 
 
 @pytest.fixture

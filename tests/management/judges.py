@@ -26,12 +26,12 @@ def real_rabbitmqadmin() -> Path:
 
 
 @contextmanager
-def real_rabbitmq() -> Iterator[Api]:
-    """Start the RabbitMQ of this machine and give its HTTP API; skips where there is none."""
+def real_rabbitmq() -> Iterator[tuple[Api, str]]:
+    """Start the RabbitMQ of this machine and give its HTTP API and AMQP URL; skips where there is none."""
     command = found()
     if command is None:
-        pytest.skip("RabbitMQ is not installed: its definitions are NOT compared")
-    with running_managed(command) as (_, port):
+        pytest.skip("RabbitMQ is not installed: its HTTP API is NOT compared")
+    with running_managed(command) as (url, port):
         api, until = Api(port), time.monotonic() + READY_S
         while True:
             try:
@@ -41,4 +41,4 @@ def real_rabbitmq() -> Iterator[Api]:
                 time.sleep(0.2)
             else:
                 break
-        yield api
+        yield api, url

@@ -33,7 +33,6 @@ from tests.management.bad_requests import (
     wrong_types,
 )
 from tests.management.client import Answer, Api
-from tests.management.judges import real_rabbitmq
 from tests.torture import those_of_slice
 
 LEAKS = ("Traceback", "/broker/", ".py", "site-packages", "object at 0x", "dataclass", "password_hash")
@@ -231,10 +230,9 @@ def has_path(rabbitmq: Api, request: Bad) -> bool:
 
 
 @pytest.fixture(scope="module")
-def rabbitmq() -> Iterator[Api]:
-    with real_rabbitmq() as api:
-        prepare(api)
-        yield api
+def rabbitmq(judge: tuple[Api, str]) -> Api:
+    prepare(judge[0])
+    return judge[0]
 
 
 KINDS: dict[str, Callable[[], Iterable[Bad]]] = {

@@ -24,7 +24,7 @@ SECTIONS = (
 @pytest.fixture(scope="module")
 def rabbitmq() -> Iterator[Api]:
     """RabbitMQ's API, with something of each kind in it."""
-    with real_rabbitmq() as api:
+    with real_rabbitmq() as (api, _):
         provision(api)
         yield api
 

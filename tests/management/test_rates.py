@@ -41,6 +41,23 @@ def test_rate_is_what_came_between_two_samples() -> None:
     assert rates.of("queue", 0) == 0.0
 
 
+def test_what_nothing_happens_to_is_idle_since_the_first_sample_of_it() -> None:
+    rates, counters, clock = new_rates()
+    began_ms = clock.wall_ms()
+    rates.ask()
+    assert rates.idle_since("queue", (0, 10)) is None
+    clock.advance(2 * SAMPLE_MS)
+    assert rates.idle_since("queue", (0, 10)) == began_ms
+    assert rates.idle_since("queue", (1, 10)) is None, "something has happened since"
+    counters.values = {"queue": (1, 10)}
+    clock.advance(SAMPLE_MS)
+    assert rates.idle_since("queue", (1, 10)) is None
+    clock.advance(SAMPLE_MS)
+    assert rates.idle_since("queue", (1, 10)) == began_ms + 3 * SAMPLE_MS
+    clock.advance(KEPT_MS + 2 * SAMPLE_MS)
+    assert rates.idle_since("queue", (1, 10)) is None, "nobody has looked"
+
+
 def test_nothing_is_sampled_once_nobody_asks() -> None:
     rates, counters, clock = new_rates()
     rates.ask()

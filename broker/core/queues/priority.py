@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from broker.core.messages import Stretch
 from broker.core.queues.backlog import Backlog
 from broker.core.queues.looking import Place
+from broker.core.queues.sizes import Sizes
 
 if TYPE_CHECKING:
     from broker.core.queues.classic import ClassicQueue
-    from broker.core.queues.sizes import Sizes
 
 
 class PriorityBacklog:
@@ -89,10 +89,18 @@ class PriorityBacklog:
         """Return the size of all bodies."""
         return sum(level.body_octets() for level in self._levels.values())
 
-    def add_sizes(self, ready: "Sizes", paged: "Sizes", *, may_persist: bool, keeps_all: bool) -> None:
+    def add_sizes(self, ready: Sizes, paged: Sizes, *, may_persist: bool, keeps_all: bool) -> None:
         """As ``Backlog.add_sizes``."""
         for level in self._levels.values():
             level.add_sizes(ready, paged, may_persist=may_persist, keeps_all=keeps_all)
+
+    def lengths(self) -> dict[int, int]:
+        """Return how many messages there are of each priority."""
+        lengths = dict.fromkeys(range(self._highest + 1), 0)
+        for priority, level in self._levels.items():
+            level.add_sizes(ready := Sizes(), paged := Sizes(), may_persist=False, keeps_all=False)
+            lengths[priority] = ready.count + paged.count
+        return lengths
 
     def count(self) -> None:
         """Have bodies counted that nobody has: there are none, since all are read at the start."""
