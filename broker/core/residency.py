@@ -86,6 +86,7 @@ class Residency:
         "_queues",
         "arrived_octets",
         "is_logging",
+        "kept_octets",
         "limit_octets",
         "list_unacked",
         "on_lost",
@@ -103,6 +104,8 @@ class Residency:
         self._look_octets = min(LOOK_OCTETS, limit_octets // 4)
         self.arrived_octets = 0
         self.shelf_count = 0
+        self.kept_octets = 0
+        """Of pages that could not be written, and that nobody else counts."""
         self.shapes = Shapes()
         self.on_lost: Callable[[ClassicQueue, int], None] = _pass_over
         """Is told how many messages of a queue could not be read back."""
@@ -118,7 +121,7 @@ class Residency:
     @property
     def resident_octets(self) -> int:
         """What can leave memory and is in it, about."""
-        return sum(holder.resident_octets() for holder in self._holders())
+        return self.kept_octets + sum(holder.resident_octets() for holder in self._holders())
 
     def _holders(self) -> Iterator[Holder]:
         yield from self._queues
@@ -142,7 +145,7 @@ class Residency:
         if self.store is None:
             return
         sizes = [(size, holder) for holder in self._holders() if (size := holder.resident_octets()) > 0]
-        surplus = sum(size for size, _ in sizes) + self._look_octets - self.limit_octets
+        surplus = self.kept_octets + sum(size for size, _ in sizes) + self._look_octets - self.limit_octets
         if surplus <= 0:
             return
         sizes.sort(key=_size, reverse=True)
@@ -150,6 +153,10 @@ class Residency:
             surplus -= holder.page_out(self, surplus)
             if surplus <= 0:
                 return
+
+    def let_go(self, octets: int) -> None:
+        """A page that could not be written is in memory no more."""
+        self.kept_octets -= octets
 
     def messages_of(self, page: "Page") -> "dict[int, Stretch]":
         """Return the messages of a page file by id, read at once; kept until the next look, for there are more."""

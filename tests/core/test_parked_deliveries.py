@@ -1,6 +1,7 @@
 """Consumers that hold more than fits into memory: what they ack is settled, what they give back comes again, whole."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from broker.core.consumers import UNLIMITED, Consumer
 from broker.core.messages import Stretch
 from broker.core.queues import came_back, parked
 from broker.core.queues.parked import unparked
+from broker.core.queues.rules import NO_RULES
 from broker.core.unacked import Delivery, ParkedDelivery, Unacked, spread
 from tests.core.test_backlog_paging import PERSISTENT, TRANSIENT, Deep, make_small, numbered
 
@@ -340,3 +342,110 @@ def test_what_is_held_behaves_as_lists(machine: type[HoldingMachine]) -> None:
             max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+@pytest.mark.parametrize("where", ["unacked", "came back"])
+def test_pages_that_cannot_be_written_count_as_resident_until_their_messages_go(where: str) -> None:
+    deep = Deep()
+    residency = deep.context.residency
+    holder = held(deep, 100, TRANSIENT)
+    if where == "came back":
+        deep.queue.unsubscribe(next(iter(deep.queue.consumers)))
+        for delivery in spread(holder.unacked.take_all()):
+            deep.queue.requeue(delivery.stretch)
+        del delivery
+    before = residency.resident_octets
+    deep.log.pages.is_full = True
+    holder.park()
+    deep.settle_down()
+    assert deep.log.pages.files == {}
+    assert residency.resident_octets >= 0.9 * before
+    if where == "came back":
+        assert deep.bodies(100) == numbered(100)
+    else:
+        taken = holder.unacked.take_up_to(100)
+        for delivery in spread(taken):
+            deep.queue.settle(delivery.stretch)
+        del taken, delivery
+    assert residency.kept_octets == 0
+    assert residency.resident_octets == 0
+
+
+def test_others_leave_memory_for_pages_that_cannot() -> None:
+    deep = Deep()
+    held(deep, 100, TRANSIENT).park()
+    residency = deep.context.residency
+    residency.limit_octets = 20_000
+    residency.kept_octets = 30_000
+    deep.queue.unsubscribe(next(iter(deep.queue.consumers)))
+    for body in numbered(200):
+        deep.publish(body)
+    before = deep.queue.backlog.resident_octets
+    deep.page_out()
+    assert deep.queue.backlog.resident_octets < before / 2
+
+
+@pytest.mark.parametrize("rules", [{"message_ttl_ms": 5000}, {"max_length": 60}, {"dead_letter_exchange": "dead"}])
+def test_what_comes_back_to_a_queue_with_rules_is_not_read_for_that(rules: dict[str, Any]) -> None:
+    deep = Deep()
+    holder = held(deep, 80)
+    holder.park()
+    deep.queue.unsubscribe(next(iter(deep.queue.consumers)))
+    deep.queue.set_rules(replace(NO_RULES, **rules))
+    reads = deep.log.reading.reads
+    for delivery in spread(holder.unacked.take_all()):
+        deep.queue.requeue(delivery.stretch)
+    assert deep.log.reading.reads <= reads + (20 if "max_length" in rules else 1), (
+        "the head, and what is too much of it"
+    )
+    deep.settle_down()
+    left = numbered(80)[20:] if "max_length" in rules else numbered(80)
+    assert deep.queue.message_count == len(left)
+    assert deep.bodies(len(left)) == left
+    if "message_ttl_ms" in rules:
+        deep.publish(b"new")
+        assert deep.queue.message_count == 1
+        deep.clock.advance(5001)
+        deep.settle_down()
+        assert deep.queue.message_count == 0
+
+
+def test_what_came_back_has_its_deadline_from_its_time_of_publishing() -> None:
+    deep = Deep(message_ttl=1000)
+    holder = held(deep, 80)
+    deep.queue.unsubscribe(next(iter(deep.queue.consumers)))
+    deep.clock.advance(600)
+    holder.park()
+    for delivery in spread(holder.unacked.take_all()):
+        deep.queue.requeue(delivery.stretch)
+    deep.settle_down()
+    deep.clock.advance(399)
+    deep.settle_down()
+    assert deep.queue.message_count == 80
+    deep.clock.advance(2)
+    deep.settle_down()
+    assert deep.queue.message_count == 0
+
+
+def test_what_is_read_as_it_comes_back_leaves_memory_on_the_way() -> None:
+    """A limit of octets has each body looked at."""
+    deep = Deep()
+    holder = held(deep, 400)
+    holder.park()
+    deep.queue.unsubscribe(next(iter(deep.queue.consumers)))
+    deep.queue.set_rules(replace(NO_RULES, max_length_octets=1_000_000))
+    most = 0
+    put_back = deep.queue.backlog.put_back
+
+    def watched(stretch: Stretch) -> None:
+        nonlocal most
+        put_back(stretch)
+        most = max(most, deep.queue.backlog.resident_octets)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(deep.queue.backlog), "put_back", lambda _backlog, stretch: watched(stretch))
+        for delivery in spread(holder.unacked.take_all()):
+            deep.queue.requeue(delivery.stretch)
+    assert most < 5000
+    deep.settle_down()
+    assert deep.bodies(400) == numbered(400)

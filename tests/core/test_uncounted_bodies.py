@@ -7,7 +7,9 @@ import pytest
 
 from broker.core.queues import paged
 from broker.core.queues.rules import NO_RULES
+from broker.core.unacked import spread
 from tests.core.test_backlog_paging import Deep, make_small, publish_one_by_one
+from tests.core.test_parked_deliveries import Holder
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +132,60 @@ def test_whatever_happens_meanwhile_the_count_is_right(seed: int) -> None:
         octets += stretch.body_octets()
     assert total == octets
     assert counted(deep) == 0
+
+
+def parked_and_returned(sizes: list[int]) -> Deep:
+    """A queue whose messages all came back from a consumer that held them outside memory."""
+    deep = Deep()
+    for size in sizes:
+        deep.publish(bytes(size))
+    holder = Holder(deep)
+    holder.consume("c")
+    holder.park()
+    deep.queue.unsubscribe(next(iter(deep.queue.consumers)))
+    for delivery in spread(holder.unacked.take_all()):
+        deep.queue.requeue(delivery.stretch)
+    return deep
+
+
+def test_a_limit_on_what_came_back_outside_memory_reads_nothing_by_itself() -> None:
+    sizes = [size % 40 for size in range(200)]
+    deep = parked_and_returned(sizes)
+    reads = deep.log.reading.reads
+    limit(deep, 1_000_000)
+    assert deep.log.reading.reads == reads
+    assert counted(deep) == sum(sizes), "its mean is known"
+    deep.settle_down()
+    for _ in range(200):
+        deep.queue.get()
+        deep.settle_down()
+    assert counted(deep) == 0
+
+
+def test_what_was_supposed_of_a_part_is_put_right_when_the_part_has_been_read() -> None:
+    deep = Deep()
+    for size in [0] * 50 + [40] * 50:
+        deep.publish(bytes(size))
+    holder = Holder(deep)
+    holder.consume("c")
+    holder.park()
+    for delivery in spread(holder.unacked.take_up_to(50)):
+        deep.queue.settle(delivery.stretch)
+    deep.queue.unsubscribe(next(iter(deep.queue.consumers)))
+    for delivery in spread(holder.unacked.take_all()):
+        deep.queue.requeue(delivery.stretch)
+    limit(deep, 1_000_000)
+    assert counted(deep) == 50 * 20, "by the mean of all that were held together"
+    for _ in range(49):
+        deep.queue.get()
+        deep.settle_down()
+    assert counted(deep) == 40
+    deep.queue.get()
+    assert counted(deep) == 0
+
+
+def test_a_limit_drops_what_came_back_outside_memory_in_steps() -> None:
+    deep = parked_and_returned([10] * 100)
+    limit(deep, 500)
+    deep.settle_down()
+    assert (deep.queue.message_count, counted(deep)) == (50, 500)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from broker.core.messages import Stretch
 from broker.core.queues.paged import FETCH_OCTETS, FETCH_SPANS, Loaded, load
-from broker.core.queues.parked import SPANS_MAX, Page, PageFiller, ParkedRun, ParkedStretch, is_in_log, unparked
+from broker.core.queues.parked import SPANS_MAX, Page, PageFiller, ParkedRun, ParkedStretch, is_in_log
 from broker.core.spans import Spans
 
 if TYPE_CHECKING:
@@ -31,7 +31,16 @@ class ReturnShelf:
     ``is_by_id`` says that they stand by id, else as they came.
     """
 
-    __slots__ = ("_awaited", "_backlog", "_entries", "_is_by_id", "_is_changed", "_queue")
+    __slots__ = (
+        "_awaited",
+        "_backlog",
+        "_entries",
+        "_is_by_id",
+        "_is_changed",
+        "_parked_count",
+        "_parked_octets",
+        "_queue",
+    )
 
     def __init__(self, queue: "ClassicQueue", backlog: "Backlog", *, is_by_id: bool = True) -> None:
         self._queue = queue
@@ -40,6 +49,8 @@ class ReturnShelf:
         self._entries: list[Entry] = []
         self._awaited: object = None
         self._is_changed = False
+        self._parked_count = 0
+        self._parked_octets = 0.0  # of bodies
         queue.context.residency.shelf_count += 1
 
     # In
@@ -52,6 +63,8 @@ class ReturnShelf:
         """Add neighbours in their place."""
         entries = self._entries
         self._is_changed = True
+        if isinstance(stretch, ParkedStretch):
+            self._note_parked(len(stretch.ids), stretch.mean_octets)
         place = len(entries)
         if self._is_by_id and entries and _first_id(entries[-1]) > stretch.ids.start:
             place = bisect_right(entries, stretch.ids.start, key=_first_id)
@@ -64,6 +77,10 @@ class ReturnShelf:
             if self._is_by_id and before.spans.last_id > stretch.ids.start:
                 entries.insert(place, before.with_spans(before.spans.split(stretch.ids.start)))
         entries.insert(place, _run_of(stretch) if isinstance(stretch, ParkedStretch) else stretch)
+
+    def _note_parked(self, count: int, mean_octets: float) -> None:
+        self._parked_count += count
+        self._parked_octets += mean_octets * count
 
     def put_first(self, stretches: list[Stretch]) -> None:
         """Add stretches before all others, in this order."""
@@ -88,6 +105,7 @@ class ReturnShelf:
                 paged_octets += entry.resident_octets()
                 page = None if in_log else filler.add(entry)
                 is_logged, mean_octets = self._queue.is_logged(entry), entry.body_octets() / len(entry.ids)
+                self._note_parked(len(entry.ids), mean_octets)
                 entry = _run_of(ParkedStretch(page, entry.ids, is_logged, entry.redelivered, mean_octets))
             done += 1
             last = entries[-1] if entries else None
@@ -235,6 +253,12 @@ class ReturnShelf:
         self._arrived(covered, arrived)
 
     def _arrived(self, covered: int, stretches: list[Stretch]) -> None:
+        self._parked_count -= covered
+        self._parked_octets -= sum(stretch.body_octets() for stretch in stretches)
+        if not self._parked_count:
+            # What was supposed of bodies that nobody had looked at, and of those that are lost, was that much too much.
+            self._queue.counted(-round(self._parked_octets))
+            self._parked_octets = 0.0
         octets = sum(stretch.resident_octets() for stretch in stretches)
         self._backlog.resident_octets += octets
         self._queue.context.residency.arrived_octets += octets
@@ -265,14 +289,11 @@ class ReturnShelf:
                 yield from entry.spans.ranges()
 
     def parked_body_octets(self) -> int:
-        """Return the size of the bodies that are not in memory; reads them all."""
-        return sum(
-            stretch.body_octets()
-            for entry in self._entries
-            if isinstance(entry, ParkedRun)
-            for parked in entry.stretches()
-            for stretch in unparked(self._queue, parked)
-        )
+        """Return the size of the bodies that are not in memory, by their means where they came so.
+
+        When the last of them is back the queue is told by how much that was wrong.
+        """
+        return round(self._parked_octets)
 
 
 def _joins(run: ParkedRun, stretch: ParkedStretch) -> bool:

@@ -265,19 +265,23 @@ class ClassicQueue:
         self.touch()
 
     def _requeue_parked(self, stretch: ParkedStretch) -> None:
-        """As ``requeue``, for messages that are not in memory; where it matters what they are, they are read."""
+        """As ``requeue``, for messages that are not in memory; where it matters what they are, they are read now."""
         if self.is_deleted:
             self.unacked_count -= len(stretch.ids)
-        elif type(self.backlog) is Backlog and type(self) is ClassicQueue and self.enforcement is None:
+        elif type(self.backlog) is Backlog and type(self) is ClassicQueue and self.rules.max_length_octets is None:
             self.unacked_count -= len(stretch.ids)
             self.message_count += len(stretch.ids)
             self.backlog.put_back_parked(self, stretch)
+            if self.enforcement is not None:
+                self.enforcement.limit()
             self.touch()
         else:
             left = len(stretch.ids)
             for part in unparked(self, stretch):
                 left -= len(part.pieces)
                 self.requeue(part)
+                if self.context.residency.is_due:
+                    self.context.residency.relieve()
             self.unacked_count -= left
             if left:
                 self.context.residency.on_lost(self, left)

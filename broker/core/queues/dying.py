@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from broker.core.messages import Stretch
-from broker.core.queues.paged import FETCH_OCTETS, FETCH_SPANS, Loaded, load
+from broker.core.queues.paged import FETCH_OCTETS, FETCH_SPANS, PAGE_OCTETS, Loaded, load
 from broker.core.queues.parked import SPANS_MAX, Page, PageFiller, ParkedRun, ParkedStretch, is_in_log, neighbours
 from broker.core.spans import Spans
 
@@ -120,7 +120,8 @@ class Dying:
 
     def _put_on_page(self, part: Stretch) -> Page:
         if self._filler is None:
-            self._filler = PageFiller(self._queue.context.residency)
+            residency = self._queue.context.residency
+            self._filler = PageFiller(residency, min(PAGE_OCTETS, residency.head_octets))
         self._open = self._filler.add(part)
         return self._open
 

@@ -244,8 +244,8 @@ class Enforcement:
             self._queue.backlog.count()
 
     def counted(self, octets: int) -> None:
-        """Bodies were counted that nobody had counted before."""
-        if self.rules.max_length_octets is not None:
+        """Bodies were counted that nobody had counted before, or not well enough."""
+        if octets and self.rules.max_length_octets is not None:
             self._octets += octets
             self._queue.touch()
 
@@ -253,6 +253,8 @@ class Enforcement:
         """Messages left the queue."""
         if self.rules.max_length_octets is not None:
             self._octets -= stretch.body_octets()
+            if not self._queue.message_count:
+                self._octets = 0  # Of what could not be read back, or not be counted yet, nothing is left either.
 
     def put_back(self, stretch: Stretch) -> None:
         """Messages came back."""

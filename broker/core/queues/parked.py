@@ -36,11 +36,12 @@ class Page:
         self._shapes: list[Shape] = []
         self.stretches: list[Stretch] = []
 
-    def write(self, pages: "Pages", octets: int) -> None:
+    def write(self, residency: "Residency", octets: int) -> None:
         """Have its messages written, of about ``octets`` in memory."""
+        assert residency.store is not None
         # The thread refers to no page, so that the last to let go is always in the loop.
         encode = partial(encode_page, self.stretches, self._shapes)
-        pages.write(encode, octets, partial(_written, pages, weakref.ref(self)))
+        residency.store.pages.write(encode, octets, partial(_written, residency, weakref.ref(self), octets))
 
     def written(self, pages: "Pages", number: int) -> None:
         """The file is there, and goes with the last who refers to this."""
@@ -60,14 +61,18 @@ class Page:
             pages.read(self._number, partial(decode_page, self._shapes), then)
 
 
-def _written(pages: "Pages", page: "weakref.ref[Page]", number: int | None) -> None:
+def _written(residency: "Residency", page: "weakref.ref[Page]", octets: int, number: int | None) -> None:
+    assert residency.store is not None
     kept = page()
     if number is None:
-        return
-    if kept is None:
-        pages.drop(number)
+        if kept is not None:
+            # It stays in memory, as long as somebody refers to it, and counts as that: others may have to leave for it.
+            residency.kept_octets += octets
+            weakref.finalize(kept, residency.let_go, octets).atexit = False
+    elif kept is None:
+        residency.store.pages.drop(number)
     else:
-        kept.written(pages, number)
+        kept.written(residency.store.pages, number)
 
 
 class ParkedStretch(Stretch):
@@ -181,10 +186,8 @@ class PageFiller:
 
     def finish(self) -> None:
         """Have what was added last written."""
-        store = self._residency.store
-        assert store is not None
         if self._octets:
-            self._page.write(store.pages, self._octets)
+            self._page.write(self._residency, self._octets)
             self._page, self._octets = Page(), 0
 
 
