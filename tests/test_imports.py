@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "broker.cli": (
         "broker.__init__",
         "broker.config",
-        "broker.control.completion",
+        "broker.control.completion_words",
         "broker.loading",
         "broker.rabbitmq_conf",
         "broker.settings_table",
