@@ -23,7 +23,7 @@ from broker.config import Settings
 from broker.control.actions import Door, Operator, ShutDoor
 from broker.control.server import ControlSocket
 from broker.management.door import Doors
-from broker.server import descriptors, listener, logs
+from broker.server import descriptors, listener, logs, supervisor
 from broker.server.boot_definitions import DefinitionsError, load_definitions
 from broker.server.broker import Broker
 from broker.server.clock import Clock
@@ -157,7 +157,9 @@ class Life:
             logs.gather(clock.call_later)
             doors = Doors(node, self.http_certificates)
             await doors.open()
+            supervisor.tell(supervisor.READY)
             await self._stopping.wait()
+            supervisor.tell(supervisor.STOPPING)
             doors.close()
             await drain(node, servers)
             if control is not None:
