@@ -200,6 +200,9 @@ class Settings(BaseSettings):
     durability: Literal["fsync", "os", "memory"] = Field(
         "fsync", description="What a confirm waits for: the disk, the operating system, or nothing (for tests)."
     )
+    message_sizes: Literal["on", "off"] = Field(
+        "off", description="Whether sizes of messages are counted, for the metric rabbitmq_message_size_bytes."
+    )
     disk_free_limit: int = Field(
         50_000_000, ge=0, le=1 << 60, description="Free disk space below which publishers must wait, in octets."
     )

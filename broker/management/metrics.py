@@ -82,6 +82,7 @@ class Metrics:
         yield from node.persister()
         yield from node.churn()
         yield from node.logins()
+        yield from node.message_sizes()
         yield from self._global()
         if self._is_per_object:
             yield from objects.queue_kinds()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from broker.management.node import ManagedNode
 from broker.management.node_facts import context_switches, garbage_collections, memory_parts
@@ -115,6 +115,15 @@ class NodeMetrics:
             yield counter(f"io_{name}_time_seconds", f"Total I/O {name} time", count.ns / NS_A_SECOND)
         yield counter("io_read_bytes", "Total number of I/O bytes read", counts.read.octets)
         yield counter("io_write_bytes", "Total number of I/O bytes written", counts.write.octets)
+
+    def message_sizes(self) -> Iterator[Metric]:
+        """Yield how large the messages of publishers are, where the setting ``message_sizes`` has them counted."""
+        sizes = self._broker.message_sizes
+        if sizes is not None:
+            text = "Size of messages received from publishers"
+            found = HistogramMetricFamily("rabbitmq_message_size_bytes", text, labels=["protocol"])
+            found.add_metric([PROTOCOL], sizes.cumulated(), sizes.octets)
+            yield found
 
     def memory(self) -> Iterator[Metric]:
         """Yield the memory by what takes it; see node_facts.py."""

@@ -37,6 +37,7 @@ from broker.core.vhosts import VirtualHost
 from broker.server.admission import Admission, load_token_login
 from broker.server.alarms import Alarms, Resource
 from broker.server.backpressure import Backpressure
+from broker.server.channel import Channel
 from broker.server.clock import Clock
 from broker.server.consumer_timeouts import ConsumerTimeouts
 from broker.server.counters import Counters
@@ -44,6 +45,7 @@ from broker.server.departures import Departures
 from broker.server.descriptors import DescriptorRoom
 from broker.server.firehose import Firehose
 from broker.server.login import Login
+from broker.server.message_sizes import MessageSizes, SizingChannel
 from broker.server.recovery_progress import RecoveryProgress
 from broker.server.surge import Surges
 from broker.server.tls import TlsFiles
@@ -54,7 +56,6 @@ from storage.store import Store
 log = structlog.get_logger("leveret.broker")
 
 if TYPE_CHECKING:
-    from broker.server.channel import Channel
     from broker.server.connection import Connection
     from broker.server.resources import ResourceWatch
 
@@ -84,6 +85,7 @@ class Broker:
         self.started_ms = clock.monotonic_ms()
         self.node_name = settings.node_name or f"rabbit@{socket.gethostname().partition('.')[0] or 'localhost'}"
         self.config_files: Sequence[Path] = ()
+        self.message_sizes = MessageSizes() if settings.message_sizes == "on" else None
         self.counters = Counters()
         self.listening: list[tuple[str, str, int]] = []
         """Protocol, address and port of everything that is listened on."""
@@ -210,6 +212,11 @@ class Broker:
             return make(*args, **properties, context=self.queue_context)
 
         return make_queue
+
+    def new_channel(self, connection: "Connection", number: int) -> Channel:
+        """Return a channel that a connection opens."""
+        sizes = self.message_sizes
+        return Channel(connection, number) if sizes is None else SizingChannel(connection, number, sizes)
 
     def new_handshake(self, login: Login, certified_user: str | None = None) -> Handshake:
         """Return the handshake of a new connection, which ``login`` lets in.

@@ -339,7 +339,7 @@ class Connection(asyncio.Protocol):
         except NotAllowed as error:
             self.close(error)
             return
-        channel = Channel(self, number)
+        channel = self.broker.new_channel(self, number)
         self.channels[number] = channel
         self.broker.counters.channels_opened += 1
         self._reader.forget_channel(number)
