@@ -116,7 +116,7 @@ class Surroundings:
         turns = self.turns
         names = Random(turns.chance.random())
         replacements: list[tuple[object, str, object]] = [
-            (lifecycle, "Disk", lambda: self.disk),
+            (lifecycle, "MeteredDisk", lambda: self.disk),
             (lifecycle, "Clock", lambda loop: VirtualClock(loop, turns)),
             (lifecycle, "KernelSync", self._sync),
             (writing, "time", SimpleNamespace(monotonic=lambda: turns.now_us / 1_000_000)),
