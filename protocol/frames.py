@@ -47,6 +47,7 @@ CACHED_PUBLISHES: Final = 1024
 PREFIX_OCTETS_MAX: Final = 4096
 """A longer one is not remembered: to walk it costs little beside what follows it, and 1024 of them would be many."""
 CACHED_CUTTERS: Final = 16
+LONG_OCTETS: Final = 512
 
 
 class PublishRun:
@@ -324,7 +325,21 @@ class FrameReader:
         if count > self._run_limit:
             count = self._run_limit
         stop = at + count * step
-        pieces = (data[at:stop] if at or stop != end else data).split(known.prefix)
+        prefix = known.prefix
+        if step >= LONG_OCTETS:
+            # To look where each must begin is cheaper than to search through the bodies.
+            begins = [data.startswith(prefix, start) for start in range(at, stop, step)]
+            if False in begins:
+                count = begins.index(False)
+                self._run_limit = max(4, 2 * count)
+                stop = at + count * step
+            elif count == self._run_limit:
+                self._run_limit = min(65536, 4 * count)
+            if size and data[at + step - 1 : stop : step].count(FRAME_END) != count:
+                return None, at
+            pieces = [data[start : start + size] for start in range(at + len(prefix), stop, step)]
+            return PublishRun(known.publish, shape, pieces), stop
+        pieces = (data[at:stop] if at or stop != end else data).split(prefix)
         del pieces[0]
         if len(pieces) != count or set(map(len, pieces)) != {size}:
             count = sum(1 for _ in takewhile(lambda piece: len(piece) == size, pieces))

@@ -9,7 +9,8 @@ this, and it costs 12 octets of memory for each block.
 from array import array
 from bisect import bisect_right
 from typing import Final, NamedTuple
-from zlib import crc32
+
+from storage.checksum import crc32
 
 BLOCK_OCTETS: Final = 1 << 15
 

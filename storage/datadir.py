@@ -6,8 +6,8 @@ Nothing is written before the directory is known to be ours (or empty), of a ver
 
 from pathlib import Path
 from typing import Final, NamedTuple
-from zlib import crc32
 
+from storage.checksum import crc32
 from storage.errors import DirectoryInUse, DirectoryUnreadable, UnknownFormat
 from storage.files import Disk
 from storage.log import SegmentWriter, Tail, segment_numbers, segment_path

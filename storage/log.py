@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
-from zlib import crc32
 
 from storage.blocks import BatchBlocks
+from storage.checksum import crc32
 from storage.errors import DiskFull, UnknownFormat
 from storage.files import Disk
 from storage.segment import (

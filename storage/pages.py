@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
-from zlib import crc32
 
+from storage.checksum import crc32
 from storage.committer import Committer
 from storage.files import Disk
 

@@ -9,9 +9,9 @@ something broken. The layout is in docs/storage-format.md.
 import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
-from zlib import crc32
 
 from storage.blocks import BatchBlocks
+from storage.checksum import crc32
 
 VERSION: Final = 1
 LOG_MAGIC: Final = b"LVRT-LOG"

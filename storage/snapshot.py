@@ -11,9 +11,9 @@ import sys
 from array import array
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from zlib import crc32
 
 from storage.blocks import Blocks
+from storage.checksum import crc32
 from storage.datadir import CleanMark
 from storage.files import Disk
 from storage.log import Tail, segment_numbers, segment_path

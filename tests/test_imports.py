@@ -67,7 +67,7 @@ IO_MODULES = ("asyncio", "logging", "selectors", "socket", "ssl", "structlog", "
 # Modules outside the standard library that each part may import.
 THIRD_PARTY = {
     "protocol": ("pamqp",),
-    "storage": (),
+    "storage": ("isal",),
     "broker": ("annotated_types", "pamqp", "pydantic", "pydantic_settings", "structlog", "uvloop"),
     "broker.core": ("pamqp",),
     "broker.core.access.tokens": ("cryptography", "jwt"),

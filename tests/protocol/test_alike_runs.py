@@ -148,3 +148,17 @@ def test_fuzzed_sizes_raise_nothing_but_errors_of_the_protocol() -> None:
             changed = octets[:at] + bytes((value,)) + octets[at + 1 :]
             _, error = fed(FrameReader(FRAME_MAX, MAX_MESSAGE), changed)
             assert error is None or isinstance(error, AmqpError)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 20_000), st.integers(0, 255))
+def test_long_messages_with_a_changed_octet_are_what_they_are_one_by_one(at: int, value: int) -> None:
+    octets = bytearray(octets_of([with_id(1)] * 7, [b"z" * 600], [b"key"]))
+    octets[at % len(octets)] = value
+    assert outcome(bytes(octets)) == octet_by_octet(bytes(octets))
+
+
+def test_long_messages_of_one_header_are_one_run_up_to_another() -> None:
+    octets = octets_of([with_id(1)] * 30 + [with_id(2)] + [with_id(1)] * 30, [b"z" * 600], [b"key"])
+    runs, _ = fed(FrameReader(FRAME_MAX, MAX_MESSAGE), octets)
+    assert [len(run.pieces) for run in runs] == [1, 29, 31]
