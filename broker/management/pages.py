@@ -24,7 +24,10 @@ CARRIED: Final = (
     "__init__.py",
     *(
         f"control/{name}.py"
-        for name in ("__init__", "admin", "admin_options", "client", "failures", "socket_path", "tables", "url_http")
+        for name in (
+            *("__init__", "admin", "admin_options", "admin_second", "client", "failures", "socket_path", "tables"),
+            "url_http",
+        )
     ),
 )
 """What the command imports, by path in the package."""
