@@ -13,8 +13,10 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple, overload
 
 from storage.blocks import Blocks
+from storage.records import merge_ranges
 
 CHUNK_RECORDS: Final = 512
+MERGE_AT: Final = 32  # ranges of a run that were settled apart: from then on neighbours are joined
 _ZEROS: Final = {code: array(code, [0]) * (2 * CHUNK_RECORDS) for code in "IB"}
 _NARROW: Final = 1 << 8
 """What a narrow column's values are below."""
@@ -471,7 +473,11 @@ class MessageIndex:
             if settled == live:
                 chunk.settled.pop(first_id, None)
             else:
-                chunk.settled.setdefault(first_id, []).append((queue_id, inside))
+                known = chunk.settled.setdefault(first_id, [])
+                known.append((queue_id, inside))
+                count = len(known)
+                if count >= MERGE_AT and not count & (count - 1):  # a power of two: more seldom, the less that gives
+                    chunk.settled[first_id] = _merged(known)
 
     def _settle_queue_in(self, chunk: Chunk, queue_id: int) -> None:
         for i, queue_ids in enumerate(chunk.queues):
@@ -532,3 +538,11 @@ class MessageIndex:
             self._last, self._last_queues = upper, upper.widen()
         self._chunks.insert(at + 1, upper)
         self._chunk_firsts.insert(at + 1, upper.firsts[0])
+
+
+def _merged(settled: list[tuple[int, range]]) -> list[tuple[int, range]]:
+    """The same (queue id, ids) in as few ranges as a look at neighbours gives."""
+    ranges_of: dict[int, list[range]] = {}
+    for queue_id, ids in settled:
+        ranges_of.setdefault(queue_id, []).append(ids)
+    return [(queue_id, ids) for queue_id, ranges in ranges_of.items() for ids in merge_ranges(ranges)]

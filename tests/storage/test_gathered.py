@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from storage import gathered, space, store
+from storage.messages import MERGE_AT
 from tests.storage.driving import Driver
 from tests.storage.simulated_disk import SimulatedDisk
 from tests.storage.test_returned import counts_of
@@ -81,3 +82,24 @@ def test_the_latest_count_holds_and_what_is_settled_is_left_out() -> None:
     returned = {(1, 1): [range(5, 9)], (1, 2): [range(6, 7), range(8, 9)], (2, 1): [range(5, 6)]}
     assert gathered.keep_latest(returned, {1: {5: 1, 6: 2, 8: 2}}) == 2
     assert returned == {(1, 1): [range(5, 6)], (1, 2): [range(6, 9, 2)]}
+
+
+@pytest.mark.parametrize("queue_ids", [(1,), (1, 2)])
+def test_a_run_that_is_settled_one_by_one_takes_few_ranges(queue_ids: tuple[int, ...]) -> None:
+    """In order, or every other one, as the consumers of a queue who take turns do."""
+    disk = SimulatedDisk()
+    driver = Driver(DIRECTORY, disk)
+    ids = driver.publish(queue_ids, [b"%d" % number for number in range(1000)])
+    driver.publish(queue_ids, [b"behind"])
+    for start, step in ((0, 2), (1, 4)):
+        for message_id in ids[start::step]:
+            for queue_id in queue_ids:
+                driver.settle(queue_id, range(message_id, message_id + 1))
+            driver.store._append_gathered()
+            for queue_id in queue_ids:
+                driver.store._settling.pop(queue_id)
+        (chunk,) = driver.store._index.chunks()
+        assert len(chunk.settled[ids.start]) <= (MERGE_AT + 4) * len(queue_ids)
+    driver.wait_durable()
+    driver.close()
+    assert Driver(DIRECTORY, disk).model == driver.model
