@@ -61,6 +61,14 @@ class Space:
         """How much may wait to be written so that it still fits, settlements behind it included, on a full disk."""
         return max(self._octets, RESERVE_OCTETS_LEAST) * 3 // 4
 
+    def has_room_for(self, octets: int) -> bool:
+        """Whether so much fits on a full disk, and settlements behind it. In the loop's thread."""
+        try:
+            free_octets = self._disk.free_octets(self._path.parent)
+        except OSError:
+            return False
+        return free_octets - octets > max(self._octets, RESERVE_OCTETS_LEAST) - self.batch_octets
+
     def until_it_fits(self, write: Callable[[], None]) -> None:
         """Call ``write`` until it does not raise DiskFull. Raises StorageError when the store is closed meanwhile."""
         while True:

@@ -98,7 +98,6 @@ class Store:
         "_segment_octets",
         "_settled_count",
         "_settling",
-        "_space",
         "_trimmer",
         "_watermarks",
         "_writer",
@@ -110,6 +109,7 @@ class Store:
         "pages",
         "reading",
         "recovery",
+        "space",
         "ticket",
     )
 
@@ -162,10 +162,10 @@ class Store:
             self._quarantine,
         )
         self._begin_batch()
-        self._space = Space(disk, directory.reserve, self._space_changed)
+        self.space = Space(disk, directory.reserve, self._space_changed)
         sync_count = counts_of(disk).sync
-        self._writer = BatchWriter(self._log, self._journal, self._space, self._committer, sync, sync_count)
-        if not self._space.has_reserve:
+        self._writer = BatchWriter(self._log, self._journal, self.space, self._committer, sync, sync_count)
+        if not self.space.has_reserve:
             self._committer.submit(lambda: True, self._set_short)
 
     @classmethod
@@ -217,7 +217,7 @@ class Store:
     @property
     def unwritten_limit_octets(self) -> int:
         """While more is unwritten than this, publishers should wait: on a full disk the reserve must take it."""
-        return self._space.batch_octets
+        return self.space.batch_octets
 
     @property
     def is_idle(self) -> bool:
@@ -341,7 +341,7 @@ class Store:
 
     def trim(self) -> None:
         """Give back dead segments when all that was recovered is taken; later on every batch does so."""
-        if self._space.has_reserve:
+        if self.space.has_reserve:
             self._trimmer.step(self.durable_ticket, self._written_segment)
 
     def look_for_room(self) -> None:
@@ -359,14 +359,14 @@ class Store:
             self.flush()
         if self.is_short and not self._is_looking and self.failure is None:
             self._is_looking = True
-            self._committer.submit(self._space.refill, self._looked)
+            self._committer.submit(self.space.refill, self._looked)
 
     def close(self) -> None:
         """Write and sync what is left, leave the mark of an orderly end, unlock. Blocks.
 
         With a full disk, what was never promised may be lost.
         """
-        self._space.give_up()
+        self.space.give_up()
         self._writer.stop_syncing()
         self._trimmer.stop()
         self._pager.stop()
@@ -384,7 +384,7 @@ class Store:
                 next_ids = self._next_message_id, self._next_queue_id
                 put_snapshot(self.disk, self._directory.path, self._index, tail, next_ids)
                 mark = CleanMark(tail.number, tail.octets, tail.chain)
-                self._space.until_it_fits(partial(self._directory.put_clean_mark, mark))
+                self.space.until_it_fits(partial(self._directory.put_clean_mark, mark))
         self._directory.close()
 
     def _is_filled(self) -> bool:

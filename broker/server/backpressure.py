@@ -2,13 +2,14 @@
 
 Dead letters have their turn queue by queue. A connection that publishes to a queue which is behind with them is read
 again only when that queue has caught up, so that what is over its limit, or has expired in it, does not pile up. On a
-full disk there are no more of them than some of the reserve takes: the rest of it is for settlements, which give room.
+full disk there are no more of them than leaves some of the reserve for settlements, which give room.
 RabbitMQ has neither: it dead-letters without flow control, and only the memory alarm bounds what that takes.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from broker.server.clock import Clock
 from storage.store import Store
 
 if TYPE_CHECKING:
@@ -21,24 +22,24 @@ LEAST_OCTETS = 64
 """Less is never too much, however small the disk: it is the head of a batch with nothing in it."""
 DEAD_LETTERS_SHARE = 2
 """One part in so many of that is enough that no more dead letters come: publishers are not to wait for them alone."""
-SHORT_SHARE = 4
-"""On a full disk, one part in so many of what may be unwritten is for dead letters."""
+LOOK_MS = 200
+"""While the disk is full, there may be room for dead letters again: as messages go, and so do segments."""
 
 
 class Backpressure:
     """Compares what waits for the disk with what may. See core/queues/dying.py, Room, for what queues ask of it."""
 
-    __slots__ = ("_behind", "_is_armed", "_paused", "_short_octets", "_store", "_waiting", "pressed")
+    __slots__ = ("_behind", "_clock", "_is_armed", "_paused", "_store", "_waiting", "pressed")
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._paused: list[Connection] = []
         self._waiting: list[Callable[[], None]] = []
         self._behind: dict[object, list[Connection]] = {}
         self.pressed: object = None
         """Which queue that is behind something was published to in this read."""
         self._is_armed = False
-        self._short_octets = 0  # of dead letters, since the disk was full
 
     # Publishers
 
@@ -70,13 +71,12 @@ class Backpressure:
 
     def is_open(self) -> bool:
         """As ``Room.is_open``."""
-        return not self._waiting and not self._is_over(DEAD_LETTERS_SHARE) and not self._is_spent()
+        return not self._waiting and not self._is_over(DEAD_LETTERS_SHARE) and self._fits()
 
     def wait(self, then: Callable[[], None]) -> None:
         """As ``Room.wait``."""
         self._waiting.append(then)
-        if not self._is_spent():
-            self._arm()
+        self._arm()
 
     def press(self, who: object) -> None:
         """As ``Room.press``."""
@@ -91,22 +91,14 @@ class Backpressure:
 
     def dead_letter(self, publish: Callable[[], None]) -> None:
         """Have ``publish()`` publish dead letters: nobody's publishes, so nobody is paused for where they go."""
-        pressed, before = self.pressed, self._store.unwritten_octets
+        pressed = self.pressed
         publish()
         self.pressed = pressed
-        if self._store.is_short:
-            self._short_octets += self._store.unwritten_octets - before
 
-    def look(self) -> None:
-        """The disk is full now, or has room again."""
-        if not self._store.is_short:
-            self._short_octets = 0
-            if self._waiting:
-                self._arm()
-
-    def _is_spent(self) -> bool:
-        """Whether the disk is full, and what dead letters may take of it then is taken."""
-        return self._store.is_short and self._short_octets >= self._store.unwritten_limit_octets // SHORT_SHARE
+    def _fits(self) -> bool:
+        """Whether more fits on the disk, should it be full, and leaves room for settlements."""
+        store = self._store
+        return not store.is_short or store.space.has_room_for(store.unwritten_octets)
 
     # When the disk has caught up
 
@@ -125,10 +117,13 @@ class Backpressure:
             pages.promise(lambda: self._written(ticket))
             return
         self._is_armed = False
-        if not self._is_spent():
+        if self._fits():
             waiting, self._waiting = self._waiting, []
             for then in waiting:
                 then()
+        elif self._waiting:
+            self._is_armed = True
+            self._clock.call_later(LOOK_MS, lambda: self._written(ticket))
         paused, self._paused = self._paused, []
         for connection in paused:
             connection.resume_reading("full log")

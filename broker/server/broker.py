@@ -115,7 +115,7 @@ class Broker:
         self.residency = Residency(store, settings.resident_octets, is_logging=messages is store)
         self.residency.on_lost = self._lost
         self.residency.list_unacked = self._list_unacked
-        self.backpressure = Backpressure(store)
+        self.backpressure = Backpressure(store, clock)
         self.queue_context = QueueContext(
             messages,
             clock,

@@ -293,8 +293,6 @@ class Life:
             log.warning("the disk has room again")
         if self._watch is not None:
             self._watch.look()
-        if self._node is not None:
-            self._node.backpressure.look()
 
 
 async def drain(node: Broker, servers: list[asyncio.Server]) -> None:

@@ -32,8 +32,8 @@ def full(live_count: int) -> tuple[SimulatedDisk, Driver, list[range]]:
     published = [driver.publish((1, 2), [b"%d" % number]) for number in range(live_count)]
     driver.wait_durable()
     driver.wait_idle()
-    disk.capacity += driver.store._space._octets - disk.free_octets(DIRECTORY)
-    driver.publish((3,), [bytes(2 * driver.store._space._octets)])
+    disk.capacity += driver.store.space._octets - disk.free_octets(DIRECTORY)
+    driver.publish((3,), [bytes(2 * driver.store.space._octets)])
     driver.store.promise(lambda ticket: None)
     driver.store.flush()
     driver.wait_for(lambda: driver.store.is_short)
