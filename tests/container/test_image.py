@@ -30,6 +30,19 @@ def test_the_broker_is_process_1_and_not_root(leveret: Container) -> None:
     assert any(part.endswith("/leveret") for part in command)
 
 
+def test_every_module_is_compiled(leveret: Container) -> None:
+    """The official base has none of Python's own compiled: a check would do it anew each time, and a start, too."""
+    script = (
+        "import os, sys\n"
+        "from broker.command import main\n"
+        "main(['-q', 'ping'], 'rabbitmq-diagnostics')\n"
+        "import broker.server.lifecycle, broker.management.app\n"
+        "found = [(name, getattr(module, '__cached__', None)) for name, module in sys.modules.items()]\n"
+        "print(*[name for name, cached in found if cached and not os.path.exists(cached)], sep='\\n')\n"
+    )
+    assert leveret.execute("/opt/leveret/bin/python", "-c", script).stdout.split() == ["Ping", "succeeded"]
+
+
 def test_the_ready_line_is_there_once(leveret: Container) -> None:
     assert leveret.logs.count(READY) == 1
 
