@@ -5,8 +5,9 @@ way of channels and handlers only. Spec: AMQP 0-9-1, 2.2.4, 4.2 and the connecti
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 from typing import cast
 
 import structlog
@@ -25,6 +26,7 @@ from broker.server.heartbeat import Heartbeat
 from broker.server.limits import (
     CLOSE_LINGER_MS,
     LARGE_OCTETS,
+    METHODS_A_TURN,
     OUT_LIMIT_OCTETS,
     REFUSED_CLOSE_MS,
     REFUSED_LINGER_MS,
@@ -35,6 +37,7 @@ from broker.server.limits import (
 )
 from broker.server.login import KeysWanted, Login, is_loopback
 from broker.server.tls import PeerTls, peer_tls
+from broker.server.unexpected import ids_of_event, not_open
 from protocol.constants import PROTOCOL_HEADER_OCTETS
 from protocol.errors import (
     ChannelException,
@@ -77,7 +80,7 @@ class Connection(asyncio.Protocol):
         self.login: Login
         self._held: list[Event] | None = None
         """What waits for the key of a token, or until the client has read its replies; None while nothing does."""
-        self._again: Sequence[Event] = ()
+        self._again: Iterable[Event] = ()
         self._is_closing = self._is_unread = False
         self.has_published = False
         self._pauses: set[Pause] = set()
@@ -89,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._reader = FrameReader(settings.frame_max, broker.max_message_octets)
         self._reader.on_forget = partial(forget_routes, self.channels)
         self._heartbeat: Heartbeat | None = None
-        self._deadline: Timer | None = None
+        self._deadline: Timer
         self._capabilities: frozenset[str] = frozenset()
         self.negotiated: Negotiated | None = None
         self.connected_ms = broker.clock.wall_ms()
@@ -115,7 +118,7 @@ class Connection(asyncio.Protocol):
         self.login = Login(self.broker.admission, peer[0] if peer else "", is_local=is_local)
         self._handshake = self.broker.new_handshake(self.login, certified_user)
         limit_ms = int(self.broker.settings.handshake_timeout_s * 1000)
-        self._set_deadline(limit_ms, partial(self._drop, "handshake timeout"))
+        self._deadline = self.broker.clock.call_later(limit_ms, partial(self._drop, "handshake timeout"))
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read, then let the broker finish: drain, confirm, write."""
@@ -129,9 +132,14 @@ class Connection(asyncio.Protocol):
         try:
             if self._handshake is not None and len(self._header) < PROTOCOL_HEADER_OCTETS:
                 data = self._receive_header(data)
-            held, self._again = self._again, ()
-            for event in (*held, *self._reader.feed(data)) if held else self._reader.feed(data):
+            again, self._again = self._again, ()
+            events = chain(again, self._reader.feed(data)) if again else self._reader.feed(data)
+            self._methods_left = METHODS_A_TURN
+            for event in events:
                 self._handle(event)
+                if self._methods_left <= 0:
+                    self._give_way(events)
+                    break
         except ConnectionException as error:
             self.close(error)
         except ConnectionDropped as dropped:
@@ -173,11 +181,9 @@ class Connection(asyncio.Protocol):
             return  # It was refused as it came.
         self.broker.forget(self)
         self.stop_heartbeat()
-        for timer in (self._deadline, self.login):
-            if timer is not None:
-                timer.cancel()
+        self._deadline.cancel()
+        self.login.cancel()
         self._leave()
-        self._is_closing = True
         self.out.clear()
         if self.user:  # It has been open.
             reason = self.reason or (str(exc) if exc else "client closed the socket without connection.close")
@@ -212,8 +218,9 @@ class Connection(asyncio.Protocol):
         channel = self.channels.get(event.channel)
         if channel is None or channel.is_closing or type(event) is MethodFrame:
             if type(event) is not MethodFrame:
-                self._refuse(event, channel)
-                return
+                if channel is None:
+                    raise not_open(event)
+                return  # Content and acks for a channel that is closing.
             self._handle_method(event, channel)
             return
         try:
@@ -228,17 +235,10 @@ class Connection(asyncio.Protocol):
                 assert type(event) is OversizeContent
                 channel.refuse_oversize(event)
         except ChannelException as error:
-            class_id, method_id = _ids_of_event(event)
+            class_id, method_id = ids_of_event(event)
             self._fail_channel(channel, error, class_id, method_id)
         except ConnectionException as error:
-            raise with_ids(error, *_ids_of_event(event)) from None
-
-    def _refuse(self, event: Event, channel: Channel | None) -> None:
-        """Drop content and acks for a closing channel; for one that is not open they are an error."""
-        if channel is None:
-            class_id, method_id = _ids_of_event(event)
-            detail = "expected 'channel.open'" if event.channel else "unexpected method in connection state running"
-            raise ChannelFault(detail, class_id=class_id, method_id=method_id)
+            raise with_ids(error, *ids_of_event(event)) from None
 
     def _handle_method(self, event: MethodFrame, channel: Channel | None) -> None:
         if self._handshake is not None:
@@ -247,6 +247,7 @@ class Connection(asyncio.Protocol):
             except KeysWanted:
                 self._hold(event)
             return
+        self._methods_left -= 1
         payload = event.payload
         class_id, method_id = int.from_bytes(payload[:2]), int.from_bytes(payload[2:4])
         if channel is not None and channel.is_closing and class_id != 20:
@@ -280,7 +281,6 @@ class Connection(asyncio.Protocol):
             self.reason = f"client closed it: {method.reply_code} {method.reply_text}"
             must_wait = any(channel.is_holding for channel in self.channels.values())
             self._leave()
-            self._is_closing = True
             if must_wait:
                 self.broker.store.promise(self._close_ok)
             else:
@@ -357,8 +357,7 @@ class Connection(asyncio.Protocol):
         if result is None:
             return
         self._handshake = None
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._deadline.cancel()
         self.user = result.user
         self.vhost = self.broker.vhosts[result.vhost]
         self.access = self.login.access(result.vhost)
@@ -375,11 +374,7 @@ class Connection(asyncio.Protocol):
         if result.heartbeat_s:
             self._heartbeat = Heartbeat(self.broker.clock, result.heartbeat_s, self._send_heartbeat, self._drop)
         log.info(
-            "connection opened",
-            peer=self.peer,
-            user=self.user,
-            vhost=result.vhost,
-            client=result.client_properties,
+            "connection opened", peer=self.peer, user=self.user, vhost=result.vhost, client=result.client_properties
         )
 
     def credential_expired(self) -> None:
@@ -407,11 +402,20 @@ class Connection(asyncio.Protocol):
 
     def _take_held(self) -> None:
         held, self._held = self._held, None
-        if held is None or self._transport.is_closing():
-            return
-        self._again = held
-        self.resume_reading("signing keys", "unread replies")
-        self.data_received(b"")
+        if held is not None:
+            self._again = chain(held, self._again)
+            self._go_on("signing keys", "unread replies")
+
+    def _give_way(self, events: Iterable[Event]) -> None:
+        """Do what is left of a read, ``events``, when other clients have had their turn."""
+        self._again = events
+        self.pause_reading("other clients")
+        self.broker.loop.call_soon(partial(self._go_on, "other clients"))
+
+    def _go_on(self, *reasons: Pause) -> None:
+        if not self._transport.is_closing():
+            self.resume_reading(*reasons)
+            self.data_received(b"")
 
     def _close_after_handshake(self, handshake: Handshake) -> None:
         """Hang up where the handshake has ended without a connection: another protocol, or a client's close."""
@@ -537,7 +541,6 @@ class Connection(asyncio.Protocol):
         details = {"why": self.login.why_refused} if is_refusal else {}
         note("connection error", peer=self.peer, user=user, text=self.reason, **details)
         self._leave()
-        self._is_closing = True
         self.resume_reading(*self._pauses)
         self._reader = FrameReader(self.frame_max, self.broker.max_message_octets)
         if is_refusal:
@@ -567,7 +570,6 @@ class Connection(asyncio.Protocol):
         log.warning("connection dropped", peer=self.peer, user=self.user, reason=reason)
         self.flush()
         self._leave()
-        self._is_closing = True
         if self._handshake is not None and self._header:
             self._set_deadline(REFUSED_LINGER_MS)
         else:
@@ -578,12 +580,12 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _set_deadline(self, delay_ms: int, action: Callable[[], object] | None = None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._deadline.cancel()
         self._deadline = self.broker.clock.call_later(delay_ms, action or self._transport.abort)
 
     def _leave(self) -> None:
-        """Close all channels and delete the exclusive queues."""
+        """Close all channels and delete the exclusive queues: nothing that comes counts any more."""
+        self._is_closing = True
         if not self.is_open:
             return
         self.is_open = False
@@ -594,7 +596,3 @@ class Connection(asyncio.Protocol):
                 channel.close()
         self.channels.clear()
         self.vhost.delete_exclusive(self)
-
-
-def _ids_of_event(event: Event) -> tuple[int, int]:
-    return (60, 80) if type(event) is Ack else (60, 40)

@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-Pause = Literal["alarm", "full log", "dead letters", "unread replies", "signing keys"]
+Pause = Literal["alarm", "full log", "dead letters", "unread replies", "other clients", "signing keys"]
 """Why a connection is not read."""
 
 WRITE_HIGH_OCTETS: Final = 1 << 20
@@ -18,5 +18,7 @@ REFUSED_CLOSE_MS: Final = 250
 LARGE_OCTETS: Final = 16 << 20
 SMALL_FRAME_OCTETS: Final = 8192
 """Messages above, and frames below, are noted, since later versions of RabbitMQ refuse them."""
+METHODS_A_TURN: Final = 256
+"""So many of a client's ordinary methods are done before other clients get a turn; a read may have ten thousand."""
 CLOSE_LINGER_MS: Final = 5000
 """How long the client has to answer connection.close, or to close the socket after its own."""
