@@ -200,6 +200,9 @@ def measure_healthy(address: Address, effort: Effort) -> list[Figure]:
         with around.case(f"beside {misbehaviour.CHANNELS:,} channels at once"):
             around.add_rate("channels opened", around.start(misbehaviour.fill_channels, window_s))
         around.end()
+        with around.case(f"beside {misbehaviour.REQUESTS:,} requests at once"):
+            around.add_rate("requests answered", around.start(misbehaviour.flood, window_s))
+        around.end()
         with around.case("beside connections that come and go"):
             openers = [around.start(misbehaviour.churn, window_s, CONNECTS_A_SECOND / OPENERS) for _ in range(OPENERS)]
             around.add_rate("connections that came and went", *openers)

@@ -23,6 +23,9 @@ TOGETHER_S: Final = 1.0
 READ_OCTETS: Final = 1 << 16
 CHANNEL_OPEN_OK_OCTETS: Final = 16
 CHANNELS: Final = 2_047
+REQUESTS: Final = 5_000
+GET_EMPTY_OCTETS: Final = 13
+EMPTY_QUEUE: Final = "bench-H-empty"
 EXCHANGE: Final = "bench-H"
 SLOW_BODY_OCTETS: Final = 1 << 14
 SLOW_RATE: Final = 200
@@ -109,6 +112,29 @@ def fill_channels(address: Address, lasting_s: float) -> int:
                     raise BrokerRefused("connection lost while opening channels")
                 missing_octets -= len(octets)
         count += CHANNELS
+    return count
+
+
+def flood(address: Address, lasting_s: float) -> int:
+    """One connection that asks an empty queue for a message REQUESTS times at once, and again when all is answered."""
+    give_way()
+    client = Client(address)
+    client.declare_queue(EMPTY_QUEUE)
+    request = wire.encode_method(1, wire.BASIC_GET, b"\x00\x00" + wire.encode_shortstr(EMPTY_QUEUE) + b"\x01")
+    requests = request * REQUESTS
+    until_s = time.monotonic() + lasting_s
+    count = 0
+    while time.monotonic() < until_s:
+        client.socket.sendall(requests)
+        missing_octets = REQUESTS * GET_EMPTY_OCTETS
+        while missing_octets > 0:
+            octets = client.socket.recv(READ_OCTETS)
+            if not octets:
+                raise BrokerRefused("connection lost while it had requests")
+            missing_octets -= len(octets)
+        count += REQUESTS
+    client.delete_queue(EMPTY_QUEUE)
+    client.close()
     return count
 
 

@@ -26,6 +26,7 @@ HEALTHY_CASES = (
     "beside 1,000 half-open sockets",
     "beside 20 readers that do not read",
     "beside 2,047 channels at once",
+    "beside 5,000 requests at once",
     "beside connections that come and go",
     "while 40 connect",
     "beside 40 idle connections",
@@ -38,7 +39,13 @@ FIGURES = {
     "K": {"opened and closed"},
     "H": {
         *(f"{case}: {figure}" for case in HEALTHY_CASES for figure in ("p50", "p99", "longest")),
-        *("connections with garbage", "channels opened", "connections that came and went", "40 connected"),
+        *(
+            "connections with garbage",
+            "channels opened",
+            "requests answered",
+            "connections that came and went",
+            "40 connected",
+        ),
         *("resident before", "resident after all", "descriptors before", "descriptors after all"),
     },
     "Q": {"declare and bind, one by one", "declare and bind, pipelined"},
