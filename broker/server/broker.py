@@ -7,6 +7,7 @@ on, connections to write. It listens to nothing itself (lifecycle.py) and decode
 import asyncio
 import random
 import socket
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from broker.server.resources import ResourceWatch
 
 PASSES_A_READ = 4
+CLUSTER_ID = "internal_cluster_id"
 
 
 def _log_deprecated(feature: Feature, version: Version) -> None:
@@ -194,6 +196,14 @@ class Broker:
                 settings.default_vhost, settings.default_user, settings.default_pass, tags, (configure, write, read)
             )
             log.info("first start: made user and vhost", user=settings.default_user, vhost=settings.default_vhost)
+
+    def identify(self) -> None:
+        """Have a name that no other node has, by which who watches several can tell them; a global parameter as in
+        RabbitMQ, so that definitions may bring another.
+        """
+        if self.parameters.get_global(CLUSTER_ID) is None:
+            word = urlsafe_b64encode(self.random.randbytes(16)).rstrip(b"=").decode()
+            self.parameters.set_global(CLUSTER_ID, f"rabbitmq-cluster-id-{word}")
 
     def _make_vhost(self, name: str) -> VirtualHost:
         return VirtualHost(

@@ -150,6 +150,7 @@ class Life:
             node.restore()
             if self.settings.load_definitions is not None:
                 load_definitions(node, self.settings.load_definitions)
+            node.identify()
             self._watch = node.watch = ResourceWatch(self.settings, node.alarms, node.clock, store)
             self._watch.start()
             control = self.open_control(node, self._watch)

@@ -38,7 +38,14 @@ PATHS = (
         "topic-permissions",
         "topic-permissions/cmp/u1",
     ),
-    *("policies/cmp", "policies/cmp/p1", "operator-policies/cmp/op1", "parameters/vhost-limits", "definitions"),
+    *(
+        "global-parameters",
+        "policies/cmp",
+        "policies/cmp/p1",
+        "operator-policies/cmp/op1",
+        "parameters/vhost-limits",
+        "definitions",
+    ),
     *("definitions/cmp", "feature-flags", "aliveness-test/cmp", "healthchecks/node", "health/checks/alarms"),
     *("health/checks/local-alarms", "health/checks/virtual-hosts", "health/checks/node-is-quorum-critical"),
     *("health/checks/port-listener/1", "health/checks/protocol-listener/amqp091", "auth/attempts/{node}"),
@@ -53,7 +60,7 @@ ERLANGS = (
         "disk_reads",
         "disk_writes",
     ),
-    *("backing_queue_status.target_ram_count", "global_parameters[]", "parameters[].vhost", "policies[].vhost"),
+    *("backing_queue_status.target_ram_count", "parameters[].vhost", "policies[].vhost"),
     *("socket_opts", "cluster_state.", "open_files.", "readers.", "config_files[]", "idle_since", "contexts[]"),
 )
 """What only Erlang has, what is named after the node, and what depends on when it is asked."""

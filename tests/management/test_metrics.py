@@ -111,6 +111,8 @@ def test_metrics_have_the_names_of_dashboards(scrape: Callable[..., Families], n
     labels = dict(next(iter(found["rabbitmq_identity_info"])))
     assert set(labels) == set(JOINED)
     assert labels["rabbitmq_endpoint"] == "aggregated"
+    assert labels["rabbitmq_cluster_permanent_id"].startswith("rabbitmq-cluster-id-")
+    assert node.api.get("global-parameters/internal_cluster_id")["value"] == labels["rabbitmq_cluster_permanent_id"]
     build = dict(next(iter(found["rabbitmq_build_info"])))
     assert {"rabbitmq_version", "prometheus_plugin_version", "prometheus_client_version", "product_name"} <= set(build)
 
