@@ -6,7 +6,7 @@ cut at once. What is not recognised is walked frame by frame. Octets come from t
 back to it. This file knows nothing of open or closed channels, and no method but publish and ack.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from struct import Struct
 from struct import error as StructError
@@ -188,7 +188,7 @@ class FrameReader:
         """Drop the unfinished content of ``channel``, which was closed or opened anew."""
         self._pending.pop(channel, None)
 
-    def feed(self, data: bytes) -> Iterable[Event]:
+    def feed(self, data: bytes) -> Iterator[Event]:
         """Return the events that ``data`` completes; what is unfinished is kept for the next call.
 
         This, or going through them, raises FrameError (501) or UnexpectedFrame (505); nothing may be fed after that.
@@ -198,9 +198,9 @@ class FrameReader:
             octets, known = len(data), self._last
             if octets == known.step and known.fixed is not None and data.startswith(known.prefix):
                 if data[-1] == FRAME_END:
-                    return (PublishRun(known.publish, known.fixed, [data[len(known.prefix) :]]),)
+                    return iter((PublishRun(known.publish, known.fixed, [data[len(known.prefix) :]]),))
             elif octets == ACK_OCTETS and data.startswith(ACK_HEAD, 3) and data[0] == FRAME_METHOD:
-                return self._ack_run(data, 0, octets)[0]
+                return iter(self._ack_run(data, 0, octets)[0])
         return self._walk(data)
 
     def _walk(self, data: bytes) -> Iterator[Event]:
