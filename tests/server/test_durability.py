@@ -1,5 +1,7 @@
 """What a confirm says is said to clients and in the log; with "memory" no message is written, with "os" none synced."""
 
+import base64
+import json
 import urllib.request
 from pathlib import Path
 from typing import cast
@@ -22,6 +24,15 @@ def publish_confirmed(broker: RunningBroker, count: int) -> None:
         channel.queue_declare("q", durable=True)
         for i in range(count):
             channel.basic_publish("", "q", b"secret body %d" % i, PERSISTENT)
+
+
+def sync_count(port: int) -> int:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/api/nodes")
+    request.add_header("Authorization", "Basic " + base64.b64encode(b"guest:guest").decode())
+    with urllib.request.urlopen(request, timeout=STOP_S) as response:
+        (node,) = json.load(response)
+    count: int = node["io_sync_count"]
+    return count
 
 
 def message_count(broker: RunningBroker) -> int:
@@ -57,6 +68,17 @@ def test_the_level_is_among_the_metrics(tmp_path: Path, level: str) -> None:
     }
     (build,) = [line for line in lines if line.startswith("rabbitmq_build_info{")]
     assert f'durability="{level}"' in build
+
+
+@pytest.mark.parametrize("level", ["fsync", "os"])
+def test_each_of_single_messages_is_confirmed_after_a_sync_of_its_own(tmp_path: Path, level: str) -> None:
+    """Whoever does it: such syncs are the kernel's, where it takes them. With "os" there are none."""
+    with RunningBroker(tmp_path / "data", "--durability", level, "--management-port", "any") as broker:
+        port = int(broker.wait_for_event("HTTP")["port"])
+        before = sync_count(port)
+        publish_confirmed(broker, 20)
+        assert (sync_count(port) - before >= 20) == (level == "fsync")
+    assert level == "fsync" or before == 0
 
 
 def test_os_keeps_messages_over_a_kill(tmp_path: Path) -> None:
