@@ -33,7 +33,11 @@ def measure_churn(address: Address, effort: Effort) -> list[Figure]:
     finally:
         for opener in openers:
             opener.close()
-    return rate_figures("opened and closed", "connection", count, load)
+    figures = rate_figures("opened and closed", "connection", count, load)
+    if count:
+        generator_us = sum(load.generator_cpu_s) / count * 1e6
+        figures.append(Figure(name="opened and closed: generator CPU a connection", value=generator_us, unit="us"))
+    return figures
 
 
 def open_and_close(address: Address, lasting_s: float) -> int:
