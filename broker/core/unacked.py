@@ -90,6 +90,15 @@ def spread(deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
             tag += len(stretch.ids)
 
 
+class SpreadDeliveries(list[Delivery]):
+    """Deliveries that come as ``spread`` has them, one by one: of a client that held much there may be millions."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[Delivery]:
+        return spread(super().__iter__())
+
+
 class Unacked:
     """Deliveries in the order of their tags."""
 

@@ -23,7 +23,7 @@ from broker.core.publish.enqueue import Route
 from broker.core.publish.routable import LooksAt
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.reply import ReplyQueue
-from broker.core.unacked import Delivery, Unacked, spread
+from broker.core.unacked import Delivery, SpreadDeliveries, Unacked, spread
 from broker.server.counters import Tally
 from broker.server.firehose import origin_of
 from broker.server.keyed import publish_keyed
@@ -488,7 +488,7 @@ class Channel:
             taken = unacked.take_up_to(ack.first_tag)
         else:
             return [], ack.first_tag
-        return list(spread(taken)) if has_parked else taken, unknown
+        return SpreadDeliveries(taken) if has_parked else taken, unknown
 
     def discard(self, deliveries: list[Delivery], *, at_once: bool = False) -> None:
         """Let messages die that were rejected for good; ``at_once``: in this batch of the log, however many."""

@@ -14,7 +14,7 @@ from broker.core.messages import Stretch
 from broker.core.queues import came_back, parked
 from broker.core.queues.parked import unparked
 from broker.core.queues.rules import NO_RULES
-from broker.core.unacked import Delivery, ParkedDelivery, Unacked, spread
+from broker.core.unacked import Delivery, ParkedDelivery, SpreadDeliveries, Unacked, spread
 from tests.core.test_backlog_paging import PERSISTENT, TRANSIENT, Deep, make_small, numbered
 
 
@@ -449,3 +449,17 @@ def test_what_is_read_as_it_comes_back_leaves_memory_on_the_way() -> None:
     assert most < 5000
     deep.settle_down()
     assert deep.bodies(400) == numbered(400)
+
+
+def test_what_a_client_settles_at_once_is_spread_as_it_is_settled() -> None:
+    deep = Deep()
+    for body in numbered(40):
+        deep.publish(body)
+        deep.enqueuer.ids.take(1)  # another queue's
+    holder = Holder(deep)
+    holder.consume("c")
+    holder.park()
+    taken = SpreadDeliveries(holder.unacked.take_all())
+    assert len(taken) < 40
+    for _ in range(2):
+        assert [delivery.stretch.ids for delivery in taken] == [range(i, i + 1) for i in range(1, 81, 2)]
