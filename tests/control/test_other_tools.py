@@ -76,7 +76,7 @@ def replicated(channel: Any) -> Iterator[Any]:
         (("await_online_nodes", "many"), 64),
         (("await_online_nodes", "2"), 75),
         (("restart_vhost", "-p", "nosuch"), 70),
-        (("set_vhost_tags", "nosuch", "a"), 69),
+        (("set_vhost_tags", "nosuch", "a"), 65),
         (("status", "--unit", "spoons"), 64),
     ],
 )

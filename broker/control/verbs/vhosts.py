@@ -51,7 +51,7 @@ def set_vhost_tags(session: Session) -> None:
     """Replace a virtual host's tags."""
     name, *tags = session.arguments
     session.doing(f'Setting tags for virtual host "{name}" to [{", ".join(tags)}] ...')
-    need_vhost(session, UNAVAILABLE, name)
+    need_vhost(session, name=name)
     session.client.put("vhosts", name, body={"tags": ",".join(tags)})
 
 
