@@ -132,7 +132,11 @@ class Ledger:
         if entry.promise in ("refused", "undone"):
             raise account.fail(f"{name} was delivered, but {entry.promise}")
         if entry.is_final:
-            raise account.fail(f"{name} came again after {entry.outcome} was on disk")
+            if entry.outcome != "rejected" or not account.rules.dead_letters or "rejected" in entry.dead_in:
+                raise account.fail(f"{name} came again after {entry.outcome} was on disk")
+            # There was no room for its dead letter before the end: it stays in its queue until that is on disk.
+            entry.is_final = False
+            self._take_back(entry)
         if not account.rules.is_durable and entry.life != self.life:
             raise account.fail(f"{name} came back from before the broker's last start")
         before = entry.holder
