@@ -113,7 +113,7 @@ def flags() -> list[Flag]:
         if Mark.SECRET not in field.metadata:
             choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
             if field.annotation is bool:
-                choices = ("true", "false")
+                choices = ("on", "off")
             name = flag_name(key).removeprefix("--")
             found.append(Flag(name, choices=tuple(map(str, choices)), text=field.description or ""))
     return found

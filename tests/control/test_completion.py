@@ -17,6 +17,7 @@ CASES = [
     ("leveret --por", ["--port"]),
     ("leveret serve --data", ["--data-dir"]),
     ("leveret serve --durability ", ["fsync", "memory", "os"]),
+    ("leveret --message-sizes ", ["off", "on"]),
     ("leveret ctl list_q", ["list_queues"]),
     ("leveret ctl set_policy --app", ["--apply-to"]),
     ("leveret completion ", ["bash", "fish", "zsh"]),
