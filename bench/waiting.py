@@ -31,6 +31,7 @@ FIRST_SHARE: Final = 0.02
 """Of the messages, published first: what these take is what it takes to publish to a queue that is nearly empty."""
 ACK_MESSAGES: Final = 500
 MESSAGE_ID_FLAG: Final = 0x0080
+EXCHANGES: Final = ("bench-waiting-x", "bench-waiting-y")
 CONFIRM_SELECT: Final = (85, 10)
 CONFIRM_SELECT_OK: Final = (85, 11)
 
@@ -70,12 +71,12 @@ def chunks_of(kind: Kind, *, persistent: bool, first_queue: int) -> list[bytes]:
     messages = []
     for number in range(CHUNK_MESSAGES):
         queue = queue_name((first_queue + number) % kind.queues)
-        # What follows each other differs in its priority, which is in the header: each run is a record of its own.
-        priority = number // kind.run_messages % 2 if kind.run_messages else 0
-        flags, properties = 0x1800, mode + bytes([priority])
+        # Runs that follow each other come by two exchanges in turn: so each is a record of its own.
+        flags, properties = 0x1800, mode + b"\0"
         if not kind.run_messages:
             flags, properties = flags | MESSAGE_ID_FLAG, properties + wire.encode_shortstr(f"{number:016x}")
-        messages.append(wire.encode_publish("", queue) + wire.encode_content(flags, properties, BODY))
+        exchange = EXCHANGES[number // kind.run_messages % 2] if 0 < kind.run_messages < CHUNK_MESSAGES else ""
+        messages.append(wire.encode_publish(exchange, queue) + wire.encode_content(flags, properties, BODY))
     return messages if kind.is_one_a_send else [b"".join(messages)]
 
 
@@ -165,6 +166,9 @@ def measure(kind: Kind, count: int, *, persistent: bool, flags: list[str]) -> st
             client = Client(address)
             for index in range(kind.queues):
                 client.declare_queue(queue_name(index), durable=True)
+                for exchange in EXCHANGES:
+                    client.declare_exchange(exchange, "direct", durable=True)
+                    client.bind_queue(queue_name(index), exchange, queue_name(index))
             tree = processes.process_tree(broker.pid)
             idle = processes.resident_set_octets(tree)
             early = max(CHUNK_MESSAGES, int(count * FIRST_SHARE) // kind.publishers // CHUNK_MESSAGES * CHUNK_MESSAGES)

@@ -4,7 +4,8 @@ Octets come from frames.py and go on, unchanged, inside the shapes and pieces ma
 log and the consumers. Nothing is decoded but what a broker acts on. It knows no channels' state and no queues.
 """
 
-from struct import Struct
+from collections.abc import Sequence
+from struct import Struct, unpack
 from struct import error as StructError
 from typing import Final
 
@@ -202,6 +203,16 @@ class Shape:
             return self.body_octets
         at = self.content_at(piece)
         return int.from_bytes(piece[at + 11 : at + 19])
+
+    def body_octets_of_all(self, pieces: Sequence[bytes]) -> int:
+        """Return the size of the bodies of all messages that ``pieces`` belong to, in octets."""
+        if self.body_octets >= 0:
+            return self.body_octets * len(pieces)
+        if self.is_keyed:
+            sizes = [piece[piece[0] + 13 : piece[0] + 21] for piece in pieces]
+        else:
+            sizes = [piece[11:19] for piece in pieces]
+        return sum(unpack(f">{len(sizes)}Q", b"".join(sizes)))
 
     def header_payload(self, piece: bytes) -> bytes:
         """Return the payload of the content header frame of the message that ``piece`` belongs to."""

@@ -194,6 +194,10 @@ class _Record(NamedTuple):
         record, buffer = self.record, self.buffer
         envelope = buffer[record.envelope]
         if isinstance(record, Published):
+            if record.message_count == 1:
+                return [
+                    ReadRun(range(start, stop), envelope, [buffer[record.pieces : record.pieces + record.lengths[0]]])
+                ]
             pieces = cut_pieces(buffer, record.pieces, record.lengths, record.message_count)
             if start > record.first_id or stop < record.first_id + record.message_count:
                 pieces = pieces[start - record.first_id : stop - record.first_id]
@@ -277,7 +281,7 @@ class _Window:
                     return None
                 ahead = stop - at
                 continue
-            if self._is_broken(offset, self._start + stop):
+            if self._broken and self._is_broken(offset, self._start + stop):
                 return None
             if record is None:
                 try:

@@ -41,7 +41,7 @@ class Stretch:
     share of a round. ``deadline_ms`` is the monotonic time at which they expire, None for never.
     """
 
-    __slots__ = ("deadline_ms", "ids", "pieces", "redelivered", "shape")
+    __slots__ = ("_resident_octets", "deadline_ms", "ids", "pieces", "redelivered", "shape")
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class Stretch:
         self.pieces = pieces
         self.redelivered = redelivered
         self.deadline_ms = deadline_ms
+        self._resident_octets = 0
 
     def part(self, start: int, stop: int, step: int = 1) -> "Stretch":
         """Return the messages at the places ``start`` to ``stop`` (counted from 0), every ``step``-th."""
@@ -74,17 +75,16 @@ class Stretch:
 
     def body_octets(self) -> int:
         """Return the size of all bodies together, in octets."""
-        shape = self.shape
-        if shape.body_octets >= 0:
-            return shape.body_octets * len(self.pieces)
-        return sum(map(shape.body_octets_of, self.pieces))
+        return self.shape.body_octets_of_all(self.pieces)
 
     def resident_octets(self) -> int:
         """Return about what it takes in memory; always the same of one stretch."""
         pieces = self.pieces
         if self.shape.body_octets >= 0 or len(pieces) == 1:
             return len(pieces) * (len(pieces[0]) + _PIECE_OCTETS) + _STRETCH_OCTETS
-        return sum(map(len, pieces)) + len(pieces) * _PIECE_OCTETS + _STRETCH_OCTETS
+        if not self._resident_octets:
+            self._resident_octets = sum(map(len, pieces)) + len(pieces) * _PIECE_OCTETS + _STRETCH_OCTETS
+        return self._resident_octets
 
     def returned(self) -> list["Stretch"]:
         """Return it as redelivered stretches that each hold neighbours in the queue's order."""

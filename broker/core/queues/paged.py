@@ -102,23 +102,34 @@ class Shapes:
 def load(shapes: Shapes, merges_times: bool, found: Found) -> tuple[int, list[Loaded]]:
     """Return how many messages ``found`` covers, and those that are there; neighbours of one shape are joined."""
     loaded: list[Loaded] = []
+    first_id = stop_id = last_ms = 0
+    last_shape: Shape | None = None
+    joined: list[bytes] = []
     for ids, envelope, pieces in found.runs:
         try:
             shape, published_ms = shapes.decode(envelope, pieces[0])
         except FrameError:
             continue  # The octets are those that were written, so this cannot be; it counts as lost.
-        if loaded:
-            last = loaded[-1]
-            if (
-                last.shape is shape
-                and last.ids.stop == ids.start
-                and (last.published_ms == published_ms or (merges_times and shape.facts.expiration is None))
-            ):
-                last.pieces.extend(pieces)
-                loaded[-1] = Loaded(shape, last.published_ms, range(last.ids.start, ids.stop), last.pieces)
-                continue
-        loaded.append(Loaded(shape, published_ms, ids, pieces))
+        if (
+            shape is last_shape
+            and stop_id == ids.start
+            and (last_ms == published_ms or (merges_times and shape.facts.expiration is None))
+        ):
+            joined += pieces
+        else:
+            if last_shape is not None:
+                loaded.append(Loaded(last_shape, last_ms, range(first_id, stop_id), joined))
+            last_shape, last_ms, first_id, joined = shape, published_ms, ids.start, pieces
+        stop_id = ids.stop
+    if last_shape is not None:
+        loaded.append(Loaded(last_shape, last_ms, range(first_id, stop_id), joined))
     return found.covered, loaded
+
+
+def load_counted(shapes: Shapes, merges_times: bool, found: Found) -> tuple[int, list[Loaded], list[int]]:
+    """As ``load``; also return the size of the bodies of each: in the thread, the pieces are still in its cache."""
+    covered, loaded = load(shapes, merges_times, found)
+    return covered, loaded, [one.shape.body_octets_of_all(one.pieces) for one in loaded]
 
 
 class PagedRun(NamedTuple):
@@ -303,7 +314,7 @@ class Shelf:
             self._store.reading.read(
                 section.ranges(FETCH_SPANS),
                 min(FETCH_OCTETS, self._residency.head_octets),
-                partial(load, self._residency.shapes, self._merges_times()),
+                partial(load_counted, self._residency.shapes, self._merges_times()),
                 partial(self._log_read, awaited, section),
             )
         elif section.number is None:
@@ -323,7 +334,7 @@ class Shelf:
                 found = self._store.reading.read_now(
                     section.ranges(FETCH_SPANS), min(FETCH_OCTETS, self._residency.head_octets)
                 )
-                self._take_loaded(section, *load(self._residency.shapes, self._merges_times(), found))
+                self._take_loaded(section, *load_counted(self._residency.shapes, self._merges_times(), found))
             elif section.number is None:
                 self._take_page(section, section.stretches)
             else:
@@ -335,7 +346,7 @@ class Shelf:
         enforcement = self._queue.enforcement
         return enforcement is None or enforcement.rules.message_ttl_ms is None
 
-    def _log_read(self, awaited: object, section: LogSection, read: tuple[int, list[Loaded]]) -> None:
+    def _log_read(self, awaited: object, section: LogSection, read: tuple[int, list[Loaded], list[int]]) -> None:
         if awaited is self._awaited:
             self._take_loaded(section, *read)
 
@@ -343,7 +354,7 @@ class Shelf:
         if awaited is self._awaited:
             self._take_page(section, stretches)
 
-    def _take_loaded(self, section: LogSection, covered: int, loaded: list[Loaded]) -> None:
+    def _take_loaded(self, section: LogSection, covered: int, loaded: list[Loaded], body_octets: list[int]) -> None:
         section.drop(covered)
         if not section.message_count:
             self.sections.popleft()
@@ -353,12 +364,12 @@ class Shelf:
         for shape, published_ms, ids, pieces in loaded:
             stretch = Stretch(shape, ids, pieces, section.redelivered)
             stretches.append(queue.dated(stretch, max(0, wall_ms - published_ms)))
-        self._arrive(covered, stretches)
+        self._arrive(covered, stretches, body_octets)
 
     def _take_page(self, section: PageSection, stretches: list[Stretch]) -> None:
         self.sections.popleft()
         self._forget_page(section)
-        self._arrive(section.message_count, stretches)
+        self._arrive(section.message_count, stretches, [stretch.body_octets() for stretch in stretches])
 
     def _forget_page(self, section: PageSection) -> None:
         section.is_gone = True
@@ -369,17 +380,16 @@ class Shelf:
         if section.number is not None:
             self._store.pages.drop(section.number)
 
-    def _arrive(self, count: int, stretches: list[Stretch]) -> None:
-        """``count`` messages have left the shelf; those that could be read are here again."""
+    def _arrive(self, count: int, stretches: list[Stretch], body_octets: list[int]) -> None:
+        """``count`` messages have left the shelf; those that could be read are here again, with so large bodies."""
         self._awaited = None
         self.message_count -= count
         octets = sum(stretch.resident_octets() for stretch in stretches)
         self.head_octets += octets
         self._residency.arrived_octets += octets
         arrived_octets = 0
-        for stretch in stretches:
+        for stretch, counted_octets in zip(stretches, body_octets, strict=True):
             uncounted = _within(stretch, self._uncounted)
-            counted_octets = stretch.body_octets()
             if uncounted is not None:
                 uncounted_octets = uncounted.body_octets()
                 arrived_octets += uncounted_octets
