@@ -44,7 +44,6 @@ PATHS = (
         "policies/cmp/p1",
         "operator-policies/cmp/op1",
         "parameters/vhost-limits",
-        "definitions",
     ),
     *("definitions/cmp", "feature-flags", "aliveness-test/cmp", "healthchecks/node", "health/checks/alarms"),
     *("health/checks/local-alarms", "health/checks/virtual-hosts", "health/checks/node-is-quorum-critical"),
