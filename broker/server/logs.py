@@ -79,12 +79,16 @@ def set_level(log_level: str) -> None:
     """Have lines of at least ``log_level`` written from now on."""
     level = LEVELS[log_level]
     structlog.configure(**{**structlog.get_config(), "wrapper_class": logger_from(level)})
+    renew_loggers()
+    logging.getLogger().setLevel(max(level, logging.WARNING))
+
+
+def renew_loggers() -> None:
+    """Have each module's logger made anew: it has made itself at its first use, for what was configured then."""
     kind = type(structlog.get_logger())
     for log in [getattr(module, "log", None) for module in tuple(sys.modules.values())]:
         if isinstance(log, kind):
-            # A module's logger has made itself at its first use, for the level of then; it does so again now.
             vars(log).pop("bind", None)
-    logging.getLogger().setLevel(max(level, logging.WARNING))
 
 
 def announce(event: str, **fields: object) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
@@ -16,7 +17,7 @@ import structlog
 from broker.config import Settings
 from broker.core import residency
 from broker.core.access import passwords
-from broker.server import connection, lifecycle, resources, surge, surging
+from broker.server import connection, lifecycle, logs, resources, surge, surging
 from broker.server.alarms import Alarms
 from broker.server.broker import Broker
 from broker.server.clock import Clock
@@ -163,16 +164,18 @@ class Surroundings:
 
     @contextlib.contextmanager
     def _listening_to_the_log(self) -> Iterator[None]:
-        # In place: loggers that were used before have kept this very list.
-        processors = structlog.get_config()["processors"]
-        before = list(processors)
-        processors[:] = [structlog.processors.format_exc_info, self._log]
-        structlog.configure(processors=processors)
+        # Whatever was configured before, and by whom: what is logged is a part of the course.
+        before = structlog.get_config()
+        structlog.configure(
+            processors=[structlog.processors.format_exc_info, self._log],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+        )
+        logs.renew_loggers()
         try:
             yield
         finally:
-            processors[:] = before
-            structlog.configure(processors=processors)
+            structlog.configure(**before)
+            logs.renew_loggers()
 
     def _log(self, _logger: Any, method: str, event: Any) -> Any:
         self.turns.note(f"log {method} {event['event']}")
