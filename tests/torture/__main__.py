@@ -76,6 +76,7 @@ KINDS: Final = {
     "T15": Kind("tests/faults/test_bad_clients.py", 1, "many connections, and many that come and go"),
     "T16": Kind("tests/crash/test_deep_restart.py tests/crash/test_deep_queue.py", 1, "deep queues"),
     "T19": Kind("tests/formats", 1, "data directories that versions have left"),
+    "T17": Kind("", 1, "a broker that works for hours, with faults", "", "tests.soak --hours 8", 8, "hours"),
 }
 
 
