@@ -22,6 +22,18 @@ class Clock(Protocol):
         """Return the time since 1970 (UTC)."""
         ...
 
+    def stamp_ms(self, message_id: int) -> int:
+        """Return the time to keep with messages that get ids from ``message_id`` on: wall time, but for steps that
+        were not noticed so far.
+        """
+        ...
+
+    def age_ms(self, message_id: int, stamp_ms: int) -> int:
+        """Return how long ago ``stamp_ms`` was taken for that message, at least 0. Steps of the wall clock since the
+        start change no age; over a restart the wall clock is all that there is to go by.
+        """
+        ...
+
     def call_at(self, due_ms: int, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` when ``monotonic_ms`` has reached ``due_ms``."""
         ...

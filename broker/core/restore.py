@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
+from broker.core.clock import Clock
 from broker.core.messages import Stretch
 from broker.core.queues.classic import ClassicQueue
 from protocol.errors import FrameError
@@ -21,14 +22,14 @@ def restore_messages(
     runs: LiveRuns,
     queues: Mapping[int, ClassicQueue],
     reading: LogReader,
-    wall_ms: Callable[[], int],
+    clock: Clock,
     on_progress: Callable[[int], None] = lambda count: None,
 ) -> set[int]:
     """Restore ``runs`` into ``queues``, by id; return the ids of queues that are not there.
 
-    First what queues take by its ids alone, then what they have to see whole. ``wall_ms`` tells the time, which goes
-    on meanwhile: what expires or is delayed must not be late for that. ``on_progress`` is told, again and again, how
-    many more messages are in one more queue.
+    First what queues take by its ids alone, then what they have to see whole. Time goes on meanwhile: what
+    expires or is delayed must not be late for that. ``on_progress`` is told, again and again, how many more messages
+    are in one more queue.
     """
     unknown: set[int] = set()
     bodied: set[int] = set()
@@ -45,7 +46,7 @@ def restore_messages(
             else:
                 bodied.add(queue_id)
     if bodied:
-        _restore_bodies(_to_read(runs.of_queues(bodied), queues), queues, reading, wall_ms, on_progress)
+        _restore_bodies(_to_read(runs.of_queues(bodied), queues), queues, reading, clock, on_progress)
     for queue in queues.values():
         queue.restored()
     return unknown
@@ -84,7 +85,7 @@ def _restore_bodies(
     runs: Iterator[RecoveredRun],
     queues: Mapping[int, ClassicQueue],
     reading: LogReader,
-    wall_ms: Callable[[], int],
+    clock: Clock,
     on_progress: Callable[[int], None],
 ) -> None:
     """Read the messages of ``runs``, many runs at a time, and restore them whole. What cannot be read is left out."""
@@ -104,7 +105,7 @@ def _restore_bodies(
                 shape, published_ms = residency.shapes.decode(read.envelope, read.pieces[0])
             except FrameError:
                 continue
-            age_ms = max(0, wall_ms() - published_ms)
+            age_ms = clock.age_ms(read.ids[-1], published_ms)
             for queue_id, redelivered in run.queues.items():
                 stretch = Stretch(shape, read.ids, read.pieces, redelivered)
                 queues[queue_id].restore(stretch, age_ms, run.return_counts.get(queue_id, 0))

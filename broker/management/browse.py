@@ -155,12 +155,12 @@ def _ages_ms(call: Call, queue: ClassicQueue, ids: range) -> list[int | None]:
     arrivals = call.broker.arrivals
     ages_ms = [arrivals.age_ms(message_id) for message_id in ids]
     if None in ages_ms:
-        now_ms = call.broker.clock.wall_ms()
+        clock = call.broker.clock
         places = {message_id: place for place, message_id in enumerate(ids) if ages_ms[place] is None}
         for found, published_ms in logged_times(queue, ids):
             for message_id in found:
                 if message_id in places:
-                    ages_ms[places[message_id]] = max(0, now_ms - published_ms)
+                    ages_ms[places[message_id]] = clock.age_ms(message_id, published_ms)
     return ages_ms
 
 

@@ -176,7 +176,7 @@ class Broker:
             recovery.messages,
             queues,
             self.store.reading,
-            self.clock.wall_ms,
+            self.clock,
             lambda count: progress.more(count, place_count),
         )
         for damage in self.store.damage:

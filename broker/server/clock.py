@@ -9,11 +9,17 @@ import asyncio
 import heapq
 import itertools
 import time
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final
 
 # Cancelled timers stay in the heap until they are the earliest, or until they are this many and more than the others.
 CANCELLED_KEPT: Final = 512
+STEP_MS: Final = 100
+"""By how much the wall clock must be off for that to be a step. Where it is brought round slowly, the monotonic one is
+too, or no faster than this a few minutes."""
+STEPS_KEPT: Final = 1024
 
 
 class Timer:
@@ -44,6 +50,37 @@ class Timer:
             callback()
 
 
+class WallSteps:
+    """From which message on stamps have which distance from monotonic time: one more entry for each step.
+
+    A stamp is wall time, so that it means something to the next process. It is made of monotonic time, so that this
+    process can tell its age however the wall clock was set since.
+    """
+
+    __slots__ = ("_firsts", "_offsets_ms", "offset_ms")
+
+    def __init__(self, offset_ms: int) -> None:
+        self.offset_ms = offset_ms
+        self._firsts = array("Q", [0])
+        self._offsets_ms = array("q", [offset_ms])
+
+    def step(self, message_id: int, offset_ms: int) -> None:
+        """Note that the stamps of messages from this one on are by so much more than monotonic time."""
+        if message_id <= self._firsts[-1]:
+            self._offsets_ms[-1] = offset_ms
+        else:
+            self._firsts.append(message_id)
+            self._offsets_ms.append(offset_ms)
+        if len(self._firsts) > STEPS_KEPT:
+            # What was there at the start stays exact; of the others the oldest are told by the step that followed.
+            del self._firsts[2], self._offsets_ms[1]
+        self.offset_ms = offset_ms
+
+    def offset_of(self, message_id: int) -> int:
+        """Return by how much the stamp of a message is more than the monotonic time at which it was taken."""
+        return self._offsets_ms[bisect_right(self._firsts, message_id) - 1]
+
+
 def _nothing() -> None:
     """What is done after due calls, until somebody says otherwise."""
 
@@ -59,6 +96,7 @@ class Clock:
         self._wake_up: asyncio.TimerHandle | None = None
         self._wake_up_ms = 0
         self._running_ms: int | None = None
+        self._steps = WallSteps(self.wall_ms() - self.monotonic_ms())
         self.after_calls: Callable[[], object] = _nothing
 
     def monotonic_ms(self) -> int:
@@ -68,6 +106,18 @@ class Clock:
     def wall_ms(self) -> int:
         """Return the time since 1970 (UTC); it jumps when the machine's clock is set. For timestamps only."""
         return time.time_ns() // 1_000_000
+
+    def stamp_ms(self, message_id: int) -> int:
+        """Return the time to keep with messages that get ids from ``message_id`` on; ids only grow."""
+        now_ms, steps = self.monotonic_ms(), self._steps
+        offset_ms = self.wall_ms() - now_ms
+        if not -STEP_MS < offset_ms - steps.offset_ms < STEP_MS:
+            steps.step(message_id, offset_ms)
+        return now_ms + steps.offset_ms
+
+    def age_ms(self, message_id: int, stamp_ms: int) -> int:
+        """Return how long ago ``stamp_ms`` was taken for that message, whatever the wall clock did since the start."""
+        return max(0, self.monotonic_ms() - stamp_ms + self._steps.offset_of(message_id))
 
     def call_at(self, due_ms: int, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` when ``monotonic_ms`` has reached ``due_ms``; of equals the first asked first."""
@@ -137,9 +187,9 @@ class ManualClock(Clock):
     """A clock for tests: time moves by ``advance`` alone, and what is due is called there and then."""
 
     def __init__(self, now_ms: int = 1_000_000, wall_ms: int = 1_700_000_000_000) -> None:
-        super().__init__(None)
         self._now_ms = now_ms
         self._wall_ms = wall_ms
+        super().__init__(None)
 
     def monotonic_ms(self) -> int:
         return self._now_ms

@@ -170,8 +170,8 @@ class VirtualClock(Clock):
     """The broker's clock on virtual time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, turns: Turns) -> None:
-        super().__init__(loop)
         self._turns = turns
+        super().__init__(loop)
 
     def monotonic_ms(self) -> int:
         return self._turns.now_us // 1000

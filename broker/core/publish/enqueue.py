@@ -83,7 +83,8 @@ class Enqueuer:
         if queue_ids:
             if not shape.envelope:
                 shape.envelope = encode_envelope(shape)
-            self.log.publish(queue_ids, ids, self.clock.wall_ms().to_bytes(8) + shape.envelope, pieces)
+            stamp_ms = self.clock.stamp_ms(ids.start)
+            self.log.publish(queue_ids, ids, stamp_ms.to_bytes(8) + shape.envelope, pieces)
         stretch = Stretch(shape, ids, pieces)
         for queue in route.queues:
             queue.publish(stretch)

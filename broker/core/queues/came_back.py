@@ -211,9 +211,9 @@ class ReturnShelf:
     def _take_loaded(self, covered: int, loaded: list[Loaded]) -> None:
         """Put what was read of the log in the place of the first runs."""
         queue = self._queue
-        wall_ms = queue.context.clock.wall_ms()
+        age_ms = queue.context.clock.age_ms
         stretches = [
-            queue.dated(Stretch(shape, ids, pieces, True), max(0, wall_ms - published_ms))
+            queue.dated(Stretch(shape, ids, pieces, True), age_ms(ids[-1], published_ms))
             for shape, published_ms, ids, pieces in loaded
         ]
         left = covered

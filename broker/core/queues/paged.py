@@ -359,11 +359,11 @@ class Shelf:
         if not section.message_count:
             self.sections.popleft()
         queue = self._queue
-        wall_ms = queue.context.clock.wall_ms()
+        age_ms = queue.context.clock.age_ms
         stretches = []
         for shape, published_ms, ids, pieces in loaded:
             stretch = Stretch(shape, ids, pieces, section.redelivered)
-            stretches.append(queue.dated(stretch, max(0, wall_ms - published_ms)))
+            stretches.append(queue.dated(stretch, age_ms(ids[-1], published_ms)))
         self._arrive(covered, stretches, body_octets)
 
     def _take_page(self, section: PageSection, stretches: list[Stretch]) -> None:

@@ -215,8 +215,8 @@ def unparked(queue: "ClassicQueue", stretch: Stretch) -> Iterator[Stretch]:
         found_runs = residency.store.reading.read_now([ids], FETCH_OCTETS)
         covered, loaded = load(residency.shapes, False, found_runs)
         ids = ids[covered:]
-        wall_ms = queue.context.clock.wall_ms()
+        age_ms = queue.context.clock.age_ms
         for shape, published_ms, run_ids, pieces in loaded:
             read = Stretch(shape, run_ids, pieces, stretch.redelivered)
             residency.arrived_octets += read.resident_octets()
-            yield queue.dated(read, max(0, wall_ms - published_ms))
+            yield queue.dated(read, age_ms(run_ids[-1], published_ms))
