@@ -22,7 +22,7 @@ from storage.definitions import Definitions, JsonValue, Key, encode_definition
 from storage.errors import StorageError
 from storage.files import Disk
 from storage.gathered import RETURNED_MAX, SETTLED_MAX, keep_latest
-from storage.log import Broken, Reading, SegmentWriter, segment_numbers
+from storage.log import Reading, SegmentWriter, segment_numbers
 from storage.messages import MessageIndex
 from storage.metered import counts_of
 from storage.pages import PageFiles
@@ -134,7 +134,12 @@ class Store:
         self._index = MessageIndex()
         self.reading = LogReader(disk, directory.log, self._index, self._pager)
         self._quarantine = Quarantine(disk, directory.quarantine)
-        self.reading.put_aside = self._put_aside
+        self.reading.put_aside = partial(
+            self._quarantine.put_what_is_read,
+            directory.log,
+            directory.salt,
+            lambda error: self._committer.report(partial(on_failure, error)),
+        )
         self.pages = PageFiles(disk, directory.pages, self._pager)
         self._journal = Definitions(disk, directory.definitions, directory.salt)
         self._routes: dict[tuple[int, ...], tuple[tuple[int, ...], bytes]] = {}
@@ -202,7 +207,7 @@ class Store:
     @property
     def failure(self) -> StorageError | None:
         """Set when the disk has failed: nothing is made durable any more."""
-        return self._committer.failure or self._reader.failure
+        return self._committer.failure or self._reader.failure or self._quarantine.failure
 
     @property
     def damage(self) -> list[str]:
@@ -489,10 +494,6 @@ class Store:
         self._line_length += 1
         self._line_octets += filled.octets
         self._writer.write(filled, self._line_length == 1, self._written)
-
-    def _put_aside(self, segment: int, start: int, stop: int) -> str:
-        """In the reader's thread."""
-        return self._quarantine.put(self._directory.log, Broken(segment, start, stop), self._directory.salt)
 
     def _space_changed(self, is_short: bool) -> None:
         """In the writer's thread."""

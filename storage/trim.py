@@ -182,8 +182,9 @@ class Trimmer:
         for place in broken:
             inside = [(offsets[at], at) for at in offsets if place.start <= at < place.stop and at not in there]
             if inside:
-                told.append(self._quarantine.put(self._directory, place, self._salt))
-                if self._quarantine.has(self._directory, place):
+                aside = self._quarantine.put(self._directory, place, self._salt)
+                told.append(aside.told)
+                if aside.is_durable:
                     lost += inside
         return Fetched(found, lost, told)
 

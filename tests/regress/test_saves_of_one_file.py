@@ -42,7 +42,7 @@ def test_one_damaged_place_met_by_two_threads_is_copied_once_and_whole(tmp_path:
     told: list[str] = []
 
     def put() -> None:
-        told.append(quarantine.put(log, Broken(1, 100, 900), SALT))
+        told.append(quarantine.put(log, Broken(1, 100, 900), SALT).told)
 
     first, second = threading.Thread(target=put), threading.Thread(target=put)
     first.start()
