@@ -8,10 +8,12 @@ See io_submit(2), eventfd(2); linux/aio_abi.h.
 
 import contextlib
 import ctypes
+import errno
 import os
 import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 from struct import Struct
 from typing import Final, Protocol
 
@@ -116,17 +118,24 @@ class KernelSync:
         """Return what is to be done after the sync, which may still last."""
         then, self._then = self._then, None
         assert then is not None
+        return partial(then, self._outcome())
+
+    def _outcome(self) -> OSError | None:
+        """Wait for the sync. What cannot be asked for has failed, too: somebody waits for an answer."""
         while True:
             try:
-                self._checked(self._call(*self._get))
+                if self._checked(self._call(*self._get)) != 1:
+                    return OSError(errno.EIO, "the kernel did not say what became of a sync")
                 break
             except InterruptedError:
                 continue
+            except OSError as error:
+                return error
         result = int.from_bytes(self._event.raw[_RESULT_AT : _RESULT_AT + 8], "little", signed=True)
-        error = OSError(-result, os.strerror(-result)) if result else None
-        return lambda: then(error)
+        return OSError(-result, os.strerror(-result)) if result else None
 
-    def _checked(self, result: int) -> None:
+    def _checked(self, result: int) -> int:
         if result < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
+        return result

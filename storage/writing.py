@@ -87,6 +87,7 @@ class BatchWriter:
             sync.begin(self._log.open_fd, partial(self._synced, filled, then))
         except OSError:
             self._sync = None  # an older kernel, say
+            sync.close()
             self._committer.submit(partial(self._sync_only, filled), then)
         else:
             self.is_syncing = True

@@ -1,6 +1,7 @@
 """Small batches: written in the loop and synced beside it, with what a batch in the thread promises."""
 
 import asyncio
+import ctypes
 import errno
 import os
 from collections.abc import Callable, Iterator
@@ -142,6 +143,7 @@ def test_thread_syncs_where_the_kernel_refuses() -> None:
         driver.wait_for(lambda: len(kept) == number)  # noqa: B023 - called within the turn
         assert disk.calls[-1] == f"fdatasync {SEGMENT}"
     assert sync.count == 0
+    assert sync.is_closed, "what it takes is kept, and nobody uses it any more"
     assert recovered_model(Driver(DIRECTORY, disk.after_power_loss("durable", "durable")).store) == driver.model
     driver.close()
 
@@ -259,6 +261,33 @@ def test_kernel_is_waited_for_without_the_loop(
     assert told == [None]
     assert ran() == 0
     sync.wait()
+    os.close(fd)
+
+
+@pytest.mark.parametrize("kernel_says", [-1, 0])
+def test_what_the_kernel_does_not_tell_is_a_failure_and_no_silence(
+    kernel_sync: tuple[asyncio.AbstractEventLoop, KernelSync, Callable[[], int]], tmp_path: Path, kernel_says: int
+) -> None:
+    _, sync, _ = kernel_sync
+    real = sync._call
+
+    def call(number: ctypes.c_long, *arguments: object) -> int:
+        result = int(real(number, *arguments))
+        if number is not sync._get[0]:
+            return result
+        ctypes.set_errno(errno.EINVAL)
+        return kernel_says
+
+    sync._call = call  # type: ignore[assignment]
+    told: list[OSError | None] = []
+    fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    sync.begin(fd, told.append)
+    sync.wait()
+    (error,) = told
+    assert error is not None
+    assert error.errno == (errno.EINVAL if kernel_says else errno.EIO)
+    sync.wait()
+    sync._call = real
     os.close(fd)
 
 
