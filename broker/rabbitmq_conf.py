@@ -5,7 +5,7 @@ but a value that is wrong does. RabbitMQ: Configuration.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -230,11 +230,13 @@ def read(path: Path | None, environment: Mapping[str, str]) -> Given:
             given.warnings.append(f"there is no {str(file)!r}, which a variable names")
             continue
         try:
-            lines = list(lines_of(file.read_text(encoding="utf-8")))
+            text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise ConfError(f"cannot read {str(file)!r} ({why}); it must be a rabbitmq.conf") from None
         given.files.append(file)
+        wrong, lines = lines_of(text)
+        problems += [f"{str(file)!r}, line {number}: there is no = in it; a line is a key = a value" for number in wrong]
         problems += take_lines(given, file, lines)
     take_variables(given, variables)
     if problems:
@@ -258,19 +260,28 @@ def files_of(path: Path | None, variables: Mapping[str, str]) -> list[Path]:
     return files
 
 
-def lines_of(text: str) -> Iterator[tuple[int, str, str]]:
-    """Give number, key and value of each line that sets something; a value of "" where there is no ``=``."""
+def lines_of(text: str) -> tuple[list[int], list[tuple[int, str, str]]]:
+    """Return the numbers of lines without ``=``, and number, key and value of each line that sets something.
+
+    Nobody is told what stands in a line without ``=``: it may be a password.
+    """
+    wrong: list[int] = []
+    found: list[tuple[int, str, str]] = []
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
         if not bare or bare.startswith("#"):
             continue
-        key, _, value = bare.partition("=")
+        key, equals, value = bare.partition("=")
+        if not equals:
+            wrong.append(number)
+            continue
         value = value.strip()
         if value[:1] == "'" and value.count("'") >= 2:
             value = value[1 : value.index("'", 1)]
         else:
             value = re.split(r"\s+#", value, maxsplit=1)[0].rstrip()
-        yield number, key.strip(), value
+        found.append((number, key.strip(), value))
+    return wrong, found
 
 
 def take_lines(given: Given, file: Path, lines: list[tuple[int, str, str]]) -> list[str]:

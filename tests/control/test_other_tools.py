@@ -218,10 +218,12 @@ def test_the_process_is_told_without_its_secrets(
     run: Ctl, start_broker: Callable[..., RunningBroker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RABBITMQ_DEFAULT_PASS", "hunter2")
+    monkeypatch.setenv("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-rabbit default_pass hunter2")
     broker = start_broker("--management-port", "none", "--metrics-port", "none")
     here = ("--data-dir", str(broker.data_dir))
     told = run("os_env", *here, name="rabbitmq-diagnostics").out
     assert "hunter2" not in told
+    assert "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=(not shown)" in told
     assert "--management-port" in run("ctl", "-q", "command_line_arguments", *here).lines
 
 

@@ -142,6 +142,18 @@ def test_a_wrong_value_stops_the_start(tmp_path: Path, line: str) -> None:
     assert line.split(" ")[0] in str(wrong.value)
 
 
+def test_a_line_without_equals_stops_the_start_and_is_not_shown(run: Ctl, tmp_path: Path) -> None:
+    """RabbitMQ refuses such a file. The line may hold a password, as this one does."""
+    file = conf(tmp_path, "heartbeat = 7", "default_pass hunter2")
+    with pytest.raises(ConfError) as wrong:
+        read(file, {})
+    assert wrong.value.problems == (f"{str(file)!r}, line 2: there is no = in it; a line is a key = a value",)
+    done = run("--rabbitmq-conf", str(file), "--data-dir", str(tmp_path / "data"))
+    assert (done.code, done.out) == (2, "")
+    assert "hunter2" not in done.err
+    assert "line 2" in done.err
+
+
 def test_the_image_variables_go_before_the_file_and_leverets_own_before_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

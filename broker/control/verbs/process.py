@@ -7,8 +7,8 @@ from broker.control.failures import UNAVAILABLE, Failure
 from broker.control.verb import Session, Verb
 
 GROUP: Final = "Process"
-SECRET: Final = ("PASS", "SECRET", "COOKIE", "TOKEN", "URL")
-"""What is in the name of a variable whose value is not shown."""
+SECRET: Final = ("PASS", "SECRET", "COOKIE", "TOKEN", "URL", "URI", "ARGS", "CREDENTIAL")
+"""What is in the name of a variable whose value is not shown; arguments for Erlang may set a password, too."""
 
 
 def os_env(session: Session) -> None:
