@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 GATHERED_MS: Final = 10
-"""A line waits no longer than this, and is written at once when none came for as long before it."""
+"""A line waits so long, or until the loop is free again; it is written at once when none came for as long before it."""
 GATHERED_MAX: Final = 256
 
 MakeLine = Callable[[int, str, str, Mapping[str, Any]], str]
@@ -17,7 +17,10 @@ MakeLine = Callable[[int, str, str, Mapping[str, Any]], str]
 
 
 class Burst:
-    """The lines of one thread that wait to be written. What a field holds must not change any more."""
+    """The lines of one thread that wait to be written. What a field holds must not change any more.
+
+    Only that thread may call: others' lines do not wait, and may stand before earlier ones of this one.
+    """
 
     __slots__ = ("_call_later", "_last_ns", "_lines", "_make_line", "_thread", "_wall_ns", "_write")
 
@@ -37,10 +40,12 @@ class Burst:
         self._lines: list[tuple[int, str, str, Mapping[str, Any]]] = []
         self._last_ns = 0
 
+    def is_of_this_thread(self) -> bool:
+        """Whether who calls is the thread whose lines wait here."""
+        return threading.get_ident() == self._thread
+
     def takes(self, level: str, event: str, fields: Mapping[str, Any]) -> bool:
         """Whether the line waits for others; else it is to be written now."""
-        if threading.get_ident() != self._thread:
-            return False
         now_ns = self._wall_ns()
         lines = self._lines
         if not lines:

@@ -154,10 +154,11 @@ def logger_from(level: int) -> type[Any]:
             """What structlog calls for each event, and leaves to wrapper classes to change."""
             renderer = self._processors[-1]
             is_plain = type(renderer) is PlainRenderer and not self._context and RARE_FIELDS.isdisjoint(event_kw)
-            if _bursts:
-                if is_plain and method_name == "info" and event and _bursts[-1].takes(method_name, event, event_kw):
+            bursts = _bursts[-1:]  # In one step: the loop's thread may end its burst while another one logs.
+            if bursts and bursts[0].is_of_this_thread():
+                if is_plain and method_name == "info" and event and bursts[0].takes(method_name, event, event_kw):
                     return None
-                _bursts[-1].write_out()
+                bursts[0].write_out()
             if is_plain and event:
                 return self._logger.msg(renderer.line_at(time.time_ns(), method_name, event, event_kw))
             return super()._proxy_to_logger(method_name, event, **event_kw)
