@@ -16,7 +16,10 @@ STOPPING: Final = "STOPPING=1"
 
 
 def tell(state: str) -> None:
-    """Tell whoever supervises the process, if somebody asked for it. That nobody hears it is logged, and no more."""
+    """Tell whoever supervises the process, if somebody asked for it. That nobody hears it is logged, and no more.
+
+    It waits for nobody: a supervisor that reads nothing, so that its socket is full, is not told.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -24,6 +27,7 @@ def tell(state: str) -> None:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as told:
+            told.setblocking(False)
             told.connect(address)
             told.send(state.encode())
     except OSError as error:

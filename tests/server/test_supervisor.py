@@ -1,12 +1,17 @@
 """systemd is told when the broker is ready, and when it ends."""
 
+import itertools
 import os
 import socket
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from broker.server import supervisor
 from tests.brokers import RunningBroker
 
 
@@ -33,3 +38,35 @@ def test_a_supervisor_that_does_not_listen_is_no_reason_to_end(
     broker = start_broker()
     assert broker.wait_for_event("the supervisor was not told")["state"] == "READY=1"
     assert broker.stop() == 0
+
+
+def test_a_supervisor_that_reads_nothing_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = str(tmp_path / "full")
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    with ExitStack() as open_sockets, capture_logs() as lines:
+
+        def opened() -> socket.socket:
+            return open_sockets.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+
+        opened().bind(address)
+        is_full = False
+        while not is_full:  # One sender's own buffer may be full before the supervisor's.
+            filling = opened()
+            filling.setblocking(False)
+            filling.connect(address)
+            is_full = sent_until_full(filling) == 0
+        telling = threading.Thread(target=supervisor.tell, args=(supervisor.READY,), daemon=True)
+        telling.start()
+        telling.join(20)
+        assert not telling.is_alive()
+    assert [(line["event"], line["state"]) for line in lines] == [("the supervisor was not told", "READY=1")]
+
+
+def sent_until_full(filling: socket.socket) -> int:
+    """Send until nobody takes more, and return how often it was."""
+    for count in itertools.count():
+        try:
+            filling.send(b"x")
+        except BlockingIOError:
+            return count
+    raise AssertionError
