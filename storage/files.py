@@ -1,7 +1,7 @@
-"""The single seam for disk calls: everything storage does to a file goes through one ``Disk``, but for the kernel's sync
-of small batches (storage/syncing.py).
+"""The single seam for disk calls: everything storage does to a file goes through one ``Disk``.
 
-Tests put a simulated disk in its place (one that loses what was not synced, or fails at the nth call).
+But for one: the sync of small batches that the kernel does beside the loop (storage/syncing.py). Tests put a simulated
+disk in its place (one that loses what was not synced, or fails at the nth call).
 File handles are plain descriptors and paths are ``Path``; errors are ``OSError`` as the system gives them.
 """
 

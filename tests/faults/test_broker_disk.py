@@ -4,9 +4,10 @@ Promise P8. The full disk is a real one of 8 MB (tmpfs), filled by messages.
 """
 
 import asyncio
+import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from tests.brokers import RunningBroker
 from tests.clients.adapter.asking import ask, close_connection, closing, open_channel, open_connection
-from tests.faults.tracing import require_strace
+from tests.faults.tracing import SYNC_FAILED, require_poking, require_strace
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 DEADLINE_S = 30.0
@@ -162,23 +163,28 @@ async def test_killed_while_the_disk_is_full_everything_confirmed_is_there(small
         await close_connection(again)
 
 
-async def test_a_failed_sync_closes_connections_with_a_clear_text_and_ends_with_74(tmp_path: Path) -> None:
-    require_strace()
-    with RunningBroker(tmp_path / "data") as broker:
-        connection = await open_connection(broker.url)
-        channel = await open_channel(connection)
-        await ask(channel.queue_declare, "q", durable=True)
-        publisher = Publisher(channel, 100)
-        await publisher.start()
-        tracer = await asyncio.create_subprocess_exec(
-            *("strace", "-f", "-p", str(broker.pid), "-o", os.devnull, "-e", "trace=fdatasync,io_submit"),
-            # The kernel takes no syncs, as where the call is forbidden; so they are the thread's, and the tenth fails.
-            *("-e", "inject=io_submit:error=EPERM", "-e", "inject=fdatasync:error=EIO:when=10"),
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert tracer.stderr is not None
-        while b"attached" not in await asyncio.wait_for(tracer.stderr.readline(), DEADLINE_S):
-            pass
+@contextlib.asynccontextmanager
+async def failing(broker: RunningBroker, *expressions: str) -> AsyncIterator[None]:
+    """strace at the broker, which is to end within."""
+    words = [word for expression in expressions for word in ("-e", expression)]
+    tracer = await asyncio.create_subprocess_exec(
+        *("strace", "-f", "-p", str(broker.pid), "-o", os.devnull, *words), stderr=asyncio.subprocess.PIPE
+    )
+    assert tracer.stderr is not None
+    while b"attached" not in await asyncio.wait_for(tracer.stderr.readline(), DEADLINE_S):
+        pass
+    yield
+    await tracer.wait()
+
+
+async def ends_for_its_disk(broker: RunningBroker, *expressions: str) -> None:
+    """Publish until a sync fails: clients are told, the process ends, and all that was confirmed is there again."""
+    connection = await open_connection(broker.url)
+    channel = await open_channel(connection)
+    await ask(channel.queue_declare, "q", durable=True)
+    publisher = Publisher(channel, 100)
+    await publisher.start()
+    async with failing(broker, *expressions):
         ended = closing(connection)
         while not ended.done():
             publisher.publish(10)
@@ -190,15 +196,52 @@ async def test_a_failed_sync_closes_connections_with_a_clear_text_and_ends_with_
             "INTERNAL_ERROR - the broker's disk has failed; what is not confirmed may be lost",
         )
         assert await asyncio.to_thread(broker.wait) == 74
-        await tracer.wait()
-        (event,) = broker.events("the log cannot be written, Leveret stops")
-        assert event["level"] == "error"
-        assert "Input/output error" in event["error"]
-        broker.start()
-        again = await open_connection(broker.url)
-        assert await drain(again) >= publisher.confirmed
-        assert publisher.confirmed
-        await close_connection(again)
+    (event,) = broker.events("the log cannot be written, Leveret stops")
+    assert event["level"] == "error"
+    assert "Input/output error" in event["error"]
+    broker.start()
+    again = await open_connection(broker.url)
+    assert await drain(again) >= publisher.confirmed
+    assert publisher.confirmed
+    await close_connection(again)
+
+
+async def test_a_failed_sync_closes_connections_with_a_clear_text_and_ends_with_74(tmp_path: Path) -> None:
+    require_strace()
+    with RunningBroker(tmp_path / "data") as broker:
+        await ends_for_its_disk(
+            broker,
+            "trace=fdatasync,io_submit",
+            # The kernel takes no syncs, as where the call is forbidden; so they are the thread's, and the tenth fails.
+            "inject=io_submit:error=EPERM",
+            "inject=fdatasync:error=EIO:when=10",
+        )
+
+
+async def test_a_sync_that_the_kernel_says_has_failed_closes_connections_and_ends_with_74(tmp_path: Path) -> None:
+    require_poking()
+    with RunningBroker(tmp_path / "data") as broker:
+        # The kernel's syncs alone: the thread's, of which the journal and segments have some, stay as they are.
+        await ends_for_its_disk(broker, "trace=io_getevents", f"inject={SYNC_FAILED}:when=10")
+
+
+async def test_nothing_is_confirmed_after_a_sync_that_the_kernel_says_has_failed(tmp_path: Path) -> None:
+    require_poking()
+    with RunningBroker(tmp_path / "data") as broker:
+        connection = await open_connection(broker.url)
+        channel = await open_channel(connection)
+        await ask(channel.queue_declare, "q", durable=True)
+        publisher = Publisher(channel, 100)
+        await publisher.start()
+        async with failing(broker, "trace=io_getevents", f"inject={SYNC_FAILED}:when=4"):
+            ended = closing(connection)
+            for sync in (1, 2, 3):  # one message each, and none before the last one is confirmed
+                publisher.publish(1)
+                await until(lambda: len(publisher.confirmed) == sync)  # noqa: B023 - called within the turn
+            publisher.publish(1)
+            await asyncio.wait_for(ended, DEADLINE_S)
+            assert publisher.confirmed == {0, 1, 2}
+            assert await asyncio.to_thread(broker.wait) == 74
 
 
 async def test_alarms_from_the_start_block_publishers_alone(tmp_path: Path) -> None:

@@ -10,14 +10,24 @@ from pathlib import Path
 import pytest
 
 from tests.faults import session
-from tests.faults.tracing import Traced, require_strace
+from tests.faults.tracing import (
+    KERNEL_SYNC_CALLS,
+    SYNC_FAILED,
+    Traced,
+    require_kernel_sync,
+    require_poking,
+    require_strace,
+)
 from tests.storage.driving import Driver, Model
 from tests.torture import ran, those_of_slice
 
 SCRIPT = Path(session.__file__)
 STATES = session.states()
+KERNEL_STATES = session.states(is_kernels=True)
 KILLS = 60  # by day; at night a longer session is killed at each of its calls
 FAULTS = 12  # by day, of each sort
+KERNEL_KILLS = 8  # by day, of a session whose small batches the kernel syncs
+KERNEL_FAULTS = 3
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,15 +48,27 @@ def calls(tmp_path_factory: pytest.TempPathFactory, _strace: None) -> dict[str, 
     return found
 
 
-def recovered(directory: Path, promised: int) -> Model:
+@pytest.fixture(scope="module")
+def kernel_calls(tmp_path_factory: pytest.TempPathFactory, _strace: None) -> dict[str, int]:
+    """How often the busiest thread makes each call in a session whose small batches the kernel syncs."""
+    require_kernel_sync()
+    with Traced(SCRIPT, tmp_path_factory.mktemp("kernel") / "data", "session", None, session.KERNEL) as traced:
+        traced.run()
+        assert (traced.exit_code, traced.lines[-1]) == (0, "closed")
+        most = traced.most()
+    assert most["io_submit"] == most["io_getevents"] > session.STEPS // 2
+    return most
+
+
+def recovered(directory: Path, promised: int, states: Sequence[Model] = STATES) -> Model:
     """What is there now, which must be at least what was promised."""
     driver = Driver(directory, segment_octets=session.SEGMENT_OCTETS)
     assert driver.store.recovery.damage == []
     assert driver.store.recovery.quarantined == []
     model = driver.model.copy()
     driver.close()
-    plain = [_plain(state) for state in STATES[promised : promised + 2]]
-    assert _plain(model) in plain or _with_new_definitions(model, promised)
+    plain = [_plain(state) for state in states[promised : promised + 2]]
+    assert _plain(model) in plain or _with_new_definitions(model, promised, states)
     return model
 
 
@@ -55,11 +77,11 @@ def _plain(model: Model) -> Model:
     return Model({q: dict(messages) for q, messages in model.queues.items() if messages}, dict(model.definitions))
 
 
-def _with_new_definitions(model: Model, promised: int) -> bool:
+def _with_new_definitions(model: Model, promised: int, states: Sequence[Model]) -> bool:
     """Definitions come to disk before the batch of messages that relies on them."""
-    if promised + 1 >= len(STATES):
+    if promised + 1 >= len(states):
         return False
-    before, after = _plain(STATES[promised]), _plain(STATES[promised + 1])
+    before, after = _plain(states[promised]), _plain(states[promised + 1])
     return _plain(model) == Model(before.queues, after.definitions)
 
 
@@ -90,6 +112,43 @@ def test_killed_at_every_call_nothing_promised_is_lost(
             )
         )
     assert sum(calls[phase].values()) >= (4 if phase == "close" else 10)
+
+
+def test_killed_while_the_kernel_syncs_nothing_promised_is_lost(tmp_path: Path, kernel_calls: dict[str, int]) -> None:
+    for call, time in places(kernel_calls, KERNEL_KILLS, *KERNEL_SYNC_CALLS, "writev"):
+        directory = tmp_path / f"{call}-{time}"
+        with Traced(SCRIPT, directory, "session", f"{call}:signal=SIGKILL:when={time}", session.KERNEL) as traced:
+            traced.run()
+            assert traced.exit_code == -9, (call, time)
+            recovered(directory, promised_by(traced), KERNEL_STATES)
+        ran("T2", 1, "calls of a session with the kernel's sync, killed at")
+
+
+def test_a_sync_that_the_kernel_says_has_failed_ends_it_and_is_never_tried_again(
+    tmp_path: Path, kernel_calls: dict[str, int]
+) -> None:
+    require_poking()
+    for _, time in places(kernel_calls, KERNEL_FAULTS, "io_getevents"):
+        directory = tmp_path / str(time)
+        with Traced(SCRIPT, directory, "session", f"{SYNC_FAILED}:when={time}", session.KERNEL) as traced:
+            traced.run()
+            assert traced.exit_code == 74, time
+            assert traced.lines[-1].startswith("failed storage failed: OSError: [Errno 5]")
+            most = traced.most()
+            assert (most["io_submit"], most["io_getevents"]) == (time, time), "synced again after a failure"
+            recovered(directory, promised_by(traced), KERNEL_STATES)
+        ran("T6", 1, "failures that the kernel tells of its sync")
+
+
+def test_where_the_kernel_refuses_a_sync_the_thread_does_it(tmp_path: Path, kernel_calls: dict[str, int]) -> None:
+    for _, time in places(kernel_calls, KERNEL_FAULTS, "io_submit"):
+        directory = tmp_path / str(time)
+        with Traced(SCRIPT, directory, "session", f"io_submit:error=EAGAIN:when={time}", session.KERNEL) as traced:
+            traced.run()
+            assert (traced.exit_code, traced.lines[-1]) == (0, "closed"), time
+            assert traced.most()["io_submit"] == time, "asked again after a refusal"
+            recovered(directory, session.STEPS, KERNEL_STATES)
+        ran("T6", 1, "io_submit: EAGAIN")
 
 
 @pytest.mark.parametrize("call", ["fdatasync", "fsync"])

@@ -4,9 +4,12 @@ The traced process stops at places of its own (it prints a line and reads one), 
 its counts begin at a known point. They are counted for each thread by itself.
 """
 
+import asyncio
+import errno
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -18,14 +21,33 @@ from typing import Self
 
 import pytest
 
+from storage.syncing import KernelSync
+
 DEADLINE_S = 30.0
-CALLS = ("mkdir", "fallocate", "writev", "fdatasync", "fsync", "rename", "unlink", "ftruncate")
+KERNEL_SYNC_CALLS = ("io_submit", "io_getevents")
+CALLS = ("mkdir", "fallocate", "writev", "fdatasync", "fsync", "rename", "unlink", "ftruncate", *KERNEL_SYNC_CALLS)
+_EVENT = struct.pack("<QQqq", 0, 0, -errno.EIO, 0)  # struct io_event of linux/aio_abi.h
+SYNC_FAILED = f"io_getevents:poke_exit=@arg4={_EVENT.hex()}"
+"""Puts EIO where the kernel says what became of a sync that it took."""
 HOME = Path(__file__).parents[2]
 
 
 def require_strace() -> None:
     """Skip, with a clear word, where strace cannot be used; fail there if LEVERET_REQUIRE_STRACE is set."""
-    problem = strace_problem()
+    _skip_for(strace_problem())
+
+
+def require_kernel_sync() -> None:
+    """The same where the kernel takes no syncs."""
+    _skip_for(strace_problem() or kernel_sync_problem())
+
+
+def require_poking() -> None:
+    """The same where strace cannot put SYNC_FAILED into the kernel's answer."""
+    _skip_for(strace_problem() or kernel_sync_problem() or poking_problem())
+
+
+def _skip_for(problem: str) -> None:
     if problem and os.environ.get("LEVERET_REQUIRE_STRACE"):
         pytest.fail(f"faults of the kernel are NOT tested: {problem}")
     if problem:
@@ -42,17 +64,41 @@ def strace_problem() -> str:
     return "" if tried.returncode == 0 else f"strace may not trace here: {tried.stderr.strip()[:200]}"
 
 
-class Traced:
-    """A Python script that strace watches from its ``stop``-th stop on. ``lines`` has what it printed after that."""
+@cache
+def kernel_sync_problem() -> str:
+    loop = asyncio.new_event_loop()
+    try:
+        KernelSync(loop, lambda call: call()).close()
+    except OSError as error:
+        return f"the kernel takes no syncs (io_submit): {error}"
+    finally:
+        loop.close()
+    return ""
 
-    def __init__(self, script: Path, directory: Path, stop: str, inject: str | None) -> None:
+
+@cache
+def poking_problem() -> str:
+    tried = subprocess.run(
+        ["strace", "-o", os.devnull, "-e", f"inject={SYNC_FAILED}", "true"], capture_output=True, text=True, check=False
+    )
+    if tried.returncode == 0:
+        return ""
+    return f"this strace cannot change what a call gives back (poke_exit, since 5.11): {tried.stderr.strip()[:200]}"
+
+
+class Traced:
+    """A Python script, given ``directory`` and ``arguments``, that strace watches from the stop called ``stop`` on.
+    ``lines`` has what it printed but for its stops.
+    """
+
+    def __init__(self, script: Path, directory: Path, stop: str, inject: str | None, *arguments: str) -> None:
         self.stop = stop
         self.inject = inject
         self.lines: list[str] = []
         self.exit_code: int | None = None
         self.counts: Counter[tuple[str, str]] = Counter()  # (thread, call): how often
         self._process = subprocess.Popen(
-            [sys.executable, str(script), str(directory)],
+            [sys.executable, str(script), str(directory), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=HOME,

@@ -12,7 +12,7 @@ from storage.definitions import JsonValue
 from storage.errors import StorageError
 from storage.files import Disk
 from storage.store import Store
-from storage.syncing import Synced
+from storage.syncing import FileSync, Synced
 
 DEADLINE_S = 20.0
 
@@ -111,7 +111,10 @@ class LaterSync:
 
 
 class Driver:
-    """A store, the calls its loop would run, and the model of what it was told; ``sync``, if small batches have one."""
+    """A store, the calls its loop would run, and the model of what it was told; ``sync``, if small batches have one.
+
+    ``make_sync(notify)`` makes another one for them.
+    """
 
     def __init__(
         self,
@@ -121,6 +124,7 @@ class Driver:
         on_progress: Callable[[int, int], None] = lambda done_octets, whole_octets: None,
         *,
         has_sync: bool = False,
+        make_sync: Callable[[Callable[[Callable[[], None]], object]], FileSync] | None = None,
     ) -> None:
         self._calls: SimpleQueue[object] = SimpleQueue()
         self.failures: list[StorageError] = []
@@ -135,7 +139,7 @@ class Driver:
             on_failure=self.failures.append,
             on_space=self.shortages.append,
             on_progress=on_progress,
-            sync=self.sync,
+            sync=self.sync if make_sync is None else make_sync(self._calls.put),
         )
         self.model = recovered_model(self.store)
         self.next_id = self.store.recovery.next_message_id
