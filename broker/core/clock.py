@@ -30,7 +30,7 @@ class Clock(Protocol):
 
     def age_ms(self, message_id: int, stamp_ms: int) -> int:
         """Return how long ago ``stamp_ms`` was taken for that message, at least 0. Steps of the wall clock since the
-        start change no age; over a restart the wall clock is all that there is to go by.
+        start change no age. What was there at the start is as old by the wall clock, but no younger than this process.
         """
         ...
 

@@ -54,31 +54,33 @@ class WallSteps:
     """From which message on stamps have which distance from monotonic time: one more entry for each step.
 
     A stamp is wall time, so that it means something to the next process. It is made of monotonic time, so that this
-    process can tell its age however the wall clock was set since.
+    process can tell its age however the wall clock was set since. What has a lower id than the first that was stamped
+    is from an earlier process: older than this one, whatever its stamp says.
     """
 
-    __slots__ = ("_firsts", "_offsets_ms", "offset_ms")
+    __slots__ = ("_firsts", "_offsets_ms", "_started_ms", "offset_ms")
 
-    def __init__(self, offset_ms: int) -> None:
-        self.offset_ms = offset_ms
+    def __init__(self, started_ms: int, offset_ms: int) -> None:
+        self._started_ms = started_ms
         self._firsts = array("Q", [0])
         self._offsets_ms = array("q", [offset_ms])
+        self.offset_ms: int | None = None
+        """By how much stamps are more than monotonic time now; None while there were none."""
 
     def step(self, message_id: int, offset_ms: int) -> None:
         """Note that the stamps of messages from this one on are by so much more than monotonic time."""
-        if message_id <= self._firsts[-1]:
-            self._offsets_ms[-1] = offset_ms
-        else:
-            self._firsts.append(message_id)
-            self._offsets_ms.append(offset_ms)
         if len(self._firsts) > STEPS_KEPT:
             # What was there at the start stays exact; of the others the oldest are told by the step that followed.
             del self._firsts[2], self._offsets_ms[1]
+        self._firsts.append(message_id)
+        self._offsets_ms.append(offset_ms)
         self.offset_ms = offset_ms
 
-    def offset_of(self, message_id: int) -> int:
-        """Return by how much the stamp of a message is more than the monotonic time at which it was taken."""
-        return self._offsets_ms[bisect_right(self._firsts, message_id) - 1]
+    def taken_ms(self, message_id: int, stamp_ms: int) -> int:
+        """Return the monotonic time at which the stamp of a message was taken."""
+        place = bisect_right(self._firsts, message_id) - 1
+        taken_ms = stamp_ms - self._offsets_ms[place]
+        return taken_ms if place else min(taken_ms, self._started_ms)
 
 
 def _nothing() -> None:
@@ -96,7 +98,8 @@ class Clock:
         self._wake_up: asyncio.TimerHandle | None = None
         self._wake_up_ms = 0
         self._running_ms: int | None = None
-        self._steps = WallSteps(self.wall_ms() - self.monotonic_ms())
+        now_ms = self.monotonic_ms()
+        self._steps = WallSteps(now_ms, self.wall_ms() - now_ms)
         self.after_calls: Callable[[], object] = _nothing
 
     def monotonic_ms(self) -> int:
@@ -111,13 +114,14 @@ class Clock:
         """Return the time to keep with messages that get ids from ``message_id`` on; ids only grow."""
         now_ms, steps = self.monotonic_ms(), self._steps
         offset_ms = self.wall_ms() - now_ms
-        if not -STEP_MS < offset_ms - steps.offset_ms < STEP_MS:
+        if steps.offset_ms is None or not -STEP_MS < offset_ms - steps.offset_ms < STEP_MS:
             steps.step(message_id, offset_ms)
+            return now_ms + offset_ms
         return now_ms + steps.offset_ms
 
     def age_ms(self, message_id: int, stamp_ms: int) -> int:
         """Return how long ago ``stamp_ms`` was taken for that message, whatever the wall clock did since the start."""
-        return max(0, self.monotonic_ms() - stamp_ms + self._steps.offset_of(message_id))
+        return max(0, self.monotonic_ms() - self._steps.taken_ms(message_id, stamp_ms))
 
     def call_at(self, due_ms: int, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` when ``monotonic_ms`` has reached ``due_ms``; of equals the first asked first."""

@@ -49,7 +49,8 @@ class Turns:
         self.chance = Random(seed)
         self.now_us = 1_000_000
         self.wall_offset_ms = WALL_BEGINS_MS
-        self.forward_ms = 0  # by which the wall clock was set forward, all in all
+        self.forward_ms = 0  # by which the wall clock had been set forward when the broker started last
+        self._forward_since_ms = 0  # and since then
         self.haste = 0.97  # how likely something happens before time goes on
         self.trace = 0
         self.count = 0
@@ -66,12 +67,19 @@ class Turns:
 
     @property
     def age_ms(self) -> int:
-        """A time by which nothing can be early: that which has gone by, and all by which the clock was set forward."""
+        """A time by which nothing can be early: what has gone by, and what the clock was set forward by before the last
+        start. A broker that starts has nothing but the wall clock; while it runs, steps make nothing early.
+        """
         return self.now_us // 1000 + self.forward_ms
 
     def set_wall_clock(self, by_ms: int) -> None:
         self.wall_offset_ms += by_ms
-        self.forward_ms += max(0, by_ms)
+        self._forward_since_ms += max(0, by_ms)
+
+    def begin_life(self) -> None:
+        """A broker starts, and takes the wall clock as it is."""
+        self.forward_ms += self._forward_since_ms
+        self._forward_since_ms = 0
 
     def note(self, what: str) -> None:
         """Put a line into the trace."""
@@ -171,6 +179,7 @@ class VirtualClock(Clock):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, turns: Turns) -> None:
         self._turns = turns
+        turns.begin_life()
         super().__init__(loop)
 
     def monotonic_ms(self) -> int:
