@@ -236,7 +236,9 @@ def read(path: Path | None, environment: Mapping[str, str]) -> Given:
             raise ConfError(f"cannot read {str(file)!r} ({why}); it must be a rabbitmq.conf") from None
         given.files.append(file)
         wrong, lines = lines_of(text)
-        problems += [f"{str(file)!r}, line {number}: there is no = in it; a line is a key = a value" for number in wrong]
+        problems += [
+            f"{str(file)!r}, line {number}: there is no = in it; a line is a key = a value" for number in wrong
+        ]
         problems += take_lines(given, file, lines)
     take_variables(given, variables)
     if problems:
