@@ -34,20 +34,6 @@ class ActionRefused(Exception):
         self.status = status
 
 
-@dataclass(slots=True)
-class Door:
-    """Whether clients are let in: ``stop_app`` shuts it, and so does maintenance, which is another state."""
-
-    is_started: bool = True
-    is_suspended: bool = False
-    is_under_maintenance: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a client that comes now may stay."""
-        return self.is_started and not self.is_suspended
-
-
 class ShutDoor(asyncio.Protocol):
     """A connection that comes while the door is shut: it is closed at once."""
 
@@ -62,7 +48,6 @@ class Operator:
 
     broker: Broker
     watch: ResourceWatch
-    door: Door
     stop: Callable[[], None]
 
     # Facts
@@ -75,8 +60,9 @@ class Operator:
             "pid": os.getpid(),
             "version": leveret.__version__,
             "release": broker.settings.product_version or broker.compat.profile.release,
-            "is_running": self.door.is_started,
-            "is_under_maintenance": self.door.is_under_maintenance,
+            "is_running": self.broker.door.is_started,
+            "is_taking_clients": self.broker.door.is_open,
+            "is_under_maintenance": self.broker.door.is_under_maintenance,
             "alarms": sorted(broker.alarms.raised),
             "listeners": [
                 {"protocol": protocol, "ip_address": address, "port": port}
@@ -131,7 +117,7 @@ class Operator:
 
     def stop_app(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Close all connections and let no more in."""
-        self.door.is_started = self.broker.is_taking_clients = False
+        self.broker.door.is_started = False
         self._close_all(STOP_APP_TEXT)
         log.info("nobody is let in", by="the operator")
         return {}
@@ -141,31 +127,37 @@ class Operator:
             connection.close(ConnectionForced(text))
 
     def start_app(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Let clients in again."""
-        self.door.is_started = True
-        self.broker.is_taking_clients = self.door.is_open
-        log.info("clients are let in", by="the operator")
+        """Let clients in again, unless maintenance or suspended listeners keep them out."""
+        self.broker.door.is_started = True
+        self._tell_whether_open()
         return {}
 
     def suspend_listeners(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Let no more in; with ``is_draining`` close who is connected, too: maintenance."""
-        self.door.is_suspended, self.broker.is_taking_clients = True, False
+        door = self.broker.door
+        door.is_suspended = True
         if given.get("is_draining"):
-            self.door.is_under_maintenance = True
+            door.is_under_maintenance = True
             self._close_all(DRAIN_TEXT)
-        log.warning("nobody more is let in", by="the operator", is_under_maintenance=self.door.is_under_maintenance)
+        log.warning("nobody more is let in", by="the operator", is_under_maintenance=door.is_under_maintenance)
         return {}
 
     def resume_listeners(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Let clients in again, and end maintenance."""
-        self.door.is_suspended = self.door.is_under_maintenance = False
-        self.broker.is_taking_clients = self.door.is_open
-        log.info("clients are let in", by="the operator")
+        """Let clients in again, unless ``stop_app`` keeps them out, and end maintenance."""
+        self.broker.door.is_suspended = self.broker.door.is_under_maintenance = False
+        self._tell_whether_open()
         return {}
+
+    def _tell_whether_open(self) -> None:
+        door = self.broker.door
+        if door.is_open:
+            log.info("clients are let in", by="the operator")
+        else:
+            log.warning("still nobody is let in", why=door.why_shut)
 
     def reset(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Delete everything and make what the first start makes. Raises ActionRefused while clients are let in."""
-        if self.door.is_started:
+        if self.broker.door.is_started:
             raise ActionRefused(400, "stop_app comes before reset")
         control = self.broker.access_control
         for vhost in tuple(control.vhosts):

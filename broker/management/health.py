@@ -58,7 +58,8 @@ def is_ok(call: Call) -> dict[str, str]:
 
 
 def is_taking_clients(call: Call) -> Any:
-    return OK if call.broker.is_taking_clients else failed("an operator lets nobody in (stop_app)")
+    why_shut = call.broker.door.why_shut
+    return failed(why_shut) if why_shut else OK
 
 
 def is_below_connection_limit(call: Call) -> Any:
@@ -115,7 +116,7 @@ def check_vhost(call: Call) -> dict[str, str]:
 def is_ready(call: Call) -> Any:
     if call.broker.store.failure is not None:
         return failed("the disk has failed")
-    if not call.broker.is_taking_clients:
+    if not call.broker.door.is_open:
         return is_taking_clients(call)
     return {**OK, "alarms": sorted(call.broker.alarms.raised)}
 

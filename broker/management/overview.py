@@ -210,7 +210,7 @@ def describe_node(call: Call) -> dict[str, Any]:
     described: dict[str, Any] = {
         "applications": [{"name": "leveret", "description": "Leveret", "version": broker.__version__}],
         "auth_mechanisms": auth_mechanisms(node),
-        "being_drained": False,
+        "being_drained": node.broker.door.is_under_maintenance,
         "cluster_links": [],
         "config_files": [str(file.absolute()) for file in node.broker.config_files],
         "contexts": contexts(node),

@@ -44,6 +44,7 @@ from broker.server.consumer_timeouts import ConsumerTimeouts
 from broker.server.counters import Counters
 from broker.server.departures import Departures
 from broker.server.descriptors import DescriptorRoom
+from broker.server.door import Door
 from broker.server.firehose import Firehose
 from broker.server.login import Login
 from broker.server.message_sizes import MessageSizes, SizingChannel
@@ -139,8 +140,7 @@ class Broker:
         self.alarms = Alarms(self.connections)
         self.watch: ResourceWatch | None = None
         """Who raises the alarms, with the limits in force; None until it watches."""
-        self.is_taking_clients = True
-        """Whether new connections are let in: an operator may have shut the door."""
+        self.door = Door()
         self.consumer_timeouts = ConsumerTimeouts(self.connections, clock, settings.consumer_timeout_ms)
         self.queue_context.watch_deliveries = self.consumer_timeouts.watch
         self._is_finish_scheduled = False

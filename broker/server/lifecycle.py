@@ -20,7 +20,7 @@ import structlog
 
 import broker
 from broker.config import Settings
-from broker.control.actions import Door, Operator, ShutDoor
+from broker.control.actions import Operator, ShutDoor
 from broker.control.server import ControlSocket
 from broker.management.door import Doors
 from broker.server import descriptors, listener, logs, supervisor
@@ -126,7 +126,6 @@ class Life:
         self._loop: asyncio.AbstractEventLoop
         self._node: Broker | None = None
         self._watch: ResourceWatch | None = None
-        self._door = Door()
 
     async def live(self) -> int:
         """Start, serve, stop; return the exit code."""
@@ -185,12 +184,12 @@ class Life:
         except OSError as error:
             log.warning("there is no control socket, so 'leveret ctl' needs --url", reason=listener.reason(error))
             return None
-        control.serve(Operator(node, watch, self._door, self._stopping.set))
+        control.serve(Operator(node, watch, self._stopping.set))
         return control
 
     def new_connection(self, node: Broker) -> asyncio.Protocol:
         """Return what serves a client that has come."""
-        return SurgingConnection(node) if self._door.is_open else ShutDoor()
+        return SurgingConnection(node) if node.door.is_open else ShutDoor()
 
     async def listen(self, loop: asyncio.AbstractEventLoop, node: Broker) -> list[asyncio.Server]:
         """Accept connections, and say so. Raises ListenError."""

@@ -13,6 +13,7 @@ import pytest
 from broker.control.erlang_terms import Atom, proplist, term, typed_table
 from tests.brokers import RunningBroker
 from tests.control.conftest import Ctl, Done
+from tests.management.client import Api
 from tests.waiting import until
 
 
@@ -178,6 +179,49 @@ def test_maintenance_closes_connections_and_ends(ctl: Ctl, own_broker: RunningBr
     assert upgrade("revive").code == 0
     assert not is_under_maintenance()
     connect().close()
+
+
+def test_maintenance_is_told_wherever_somebody_asks(run: Ctl, start_broker: Callable[..., RunningBroker]) -> None:
+    broker = start_broker("--management-port", "any", "--metrics-port", "none")
+    port = int(broker.wait_for_event("HTTP")["port"])
+    api = Api(port)
+    checks = ("/health/ready", "/api/health/checks/is-in-service", "/api/health/checks/ready-to-serve-clients")
+
+    def ctl(verb: str, *place: str) -> Done:
+        return run("ctl", "-q", verb, *(place or ("--data-dir", str(broker.data_dir))))
+
+    def reasons() -> list[str]:
+        answers = [api("GET", path) for path in checks]
+        assert {answer.status for answer in answers} == {503}
+        return sorted({answer.body["reason"] for answer in answers})
+
+    def connectivity() -> list[int]:
+        url = f"http://guest:guest@127.0.0.1:{port}"
+        return [ctl("check_port_connectivity").code, ctl("check_port_connectivity", "--url", url).code]
+
+    def is_being_drained() -> bool:
+        return bool(api.get("nodes")[0]["being_drained"])
+
+    assert (is_being_drained(), connectivity()) == (False, [0, 0])
+    assert ctl("drain").code == 0
+    maintenance = "the node is in maintenance mode (rabbitmq-upgrade drain)"
+    assert (is_being_drained(), reasons(), connectivity()) == (True, [maintenance], [69, 69])
+    assert str(broker.port) in ctl("check_port_connectivity").err
+    assert ctl("stop_app").code == 0
+    assert reasons() == ["an operator lets nobody in (stop_app)"]
+    assert ctl("start_app").code == 0
+    assert broker.wait_for_event("still nobody is let in")["why"] == maintenance
+    assert not broker.events("clients are let in")
+    assert (reasons(), is_turned_away(broker)) == ([maintenance], True)
+
+    assert ctl("revive").code == 0
+    broker.wait_for_event("clients are let in")
+    assert (is_being_drained(), connectivity()) == (False, [0, 0])
+    assert ctl("suspend_listeners").code == 0
+    suspended = "an operator lets nobody more in (suspend_listeners)"
+    assert (is_being_drained(), reasons(), connectivity()) == (False, [suspended], [69, 69])
+    assert ctl("resume_listeners").code == 0
+    assert [api("GET", path).status for path in checks] == [200, 200, 200]
 
 
 def test_suspended_listeners_keep_who_is_connected(run: Ctl, own_broker: RunningBroker) -> None:

@@ -9,6 +9,9 @@ from broker.control.verbs.node import in_unit, listener_line, listeners, shown_l
 
 GROUP: Final = "Health checks"
 CONNECT_S: Final = 5.0
+UNWELL: Final = 503
+"""HTTP's status of a check that did not pass."""
+AMQP: Final = ("amqp", "amqp/ssl")
 
 
 def ping(session: Session) -> None:
@@ -73,16 +76,30 @@ def _tell_alarms(session: Session, nothing: str, exit_code: int) -> None:
 
 
 def check_port_connectivity(session: Session) -> None:
-    """Connect to every port that is listened on."""
+    """Connect to every port that is listened on. Where AMQP's clients are turned away, their ports count as shut.
+
+    RabbitMQ does not listen on them then, so its check fails, too.
+    """
     session.doing(f"Testing TCP connections to all active listeners on node {session.node} ...")
     ports = listeners(session)
-    closed = [each for each in ports if not _connects(session, each)]
+    shut = () if _is_taking_clients(session) else AMQP
+    closed = [each for each in ports if each["protocol"] in shut or not _connects(session, each)]
     if closed:
         numbers = ", ".join(str(each["port"]) for each in closed)
         raise Failure(UNAVAILABLE, f"Connection attempts failed to the following ports of {session.node}: {numbers}")
     numbers = ", ".join(str(each["port"]) for each in ports)
     text = f"Successfully connected to ports {numbers} on node {session.node}."
     session.output.value({"result": "ok", "message": text}, text)
+
+
+def _is_taking_clients(session: Session) -> bool:
+    if session.client.place.is_local:
+        return bool(session.facts()["is_taking_clients"])
+    try:
+        session.client.get("health", "checks", "ready-to-serve-clients")
+    except Refused as refused:
+        return refused.status != UNWELL  # Another broker may have no such check.
+    return True
 
 
 def _connects(session: Session, listener: dict[str, Any]) -> bool:
