@@ -9,6 +9,7 @@ from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import structlog
 from starlette.requests import Request
 
 from broker.management.errors import REALM, ApiError, LoginFailed
@@ -18,12 +19,16 @@ from broker.server.broker import Broker
 from broker.server.login import is_loopback
 from broker.server.refusals import KeysWanted, Refused
 
+log = structlog.get_logger("leveret.management")
+
 Authenticate = Callable[[Request], Awaitable[Principal]]
 """Returns who asks. Raises ApiError (401)."""
 
 PROTOCOL: Final = "http"
 FAILURE_DELAY_S: Final = 0.25
-"""How long a wrong password waits for its refusal."""
+"""How long a wrong password waits for its refusal. So a connection has four lines a second in the log at most."""
+NAME_SHOWN_MAX: Final = 255
+"""So much of a name is logged: users' names are no longer in AMQP."""
 
 
 class BasicLogin:
@@ -50,8 +55,9 @@ class BasicLogin:
             raise ApiError(401, "", "", {"www-authenticate": REALM})
         try:
             visitor = await self._visitor(request, user, password.encode())
-        except Refused:
+        except Refused as refused:
             self.counts.failed += 1
+            log.warning("HTTP login refused", peer=peer(request), user=user[:NAME_SHOWN_MAX], why=str(refused))
             await asyncio.sleep(FAILURE_DELAY_S)
             raise LoginFailed from None
         self.counts.succeeded += 1
@@ -78,6 +84,11 @@ class BasicLogin:
 async def operator_login(request: Request) -> Principal:
     """Let everybody in, as the operator: for sockets that only the operator can reach."""
     return OPERATOR
+
+
+def peer(request: Request) -> str:
+    """Return where a request comes from, for the log."""
+    return f"{request.client.host}:{request.client.port}" if request.client is not None else "local socket"
 
 
 def is_local(request: Request) -> bool:

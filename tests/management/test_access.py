@@ -8,8 +8,10 @@ import pika
 import pika.exceptions
 import pytest
 
+from tests.brokers import RunningBroker
 from tests.management.client import NOT_FOUND, Api, error
 from tests.management.conftest import Node
+from tests.waiting import until
 
 
 def test_without_credentials_a_challenge(api: Api) -> None:
@@ -21,6 +23,21 @@ def test_without_credentials_a_challenge(api: Api) -> None:
 @pytest.mark.parametrize(("user", "password"), [("guest", "wrong"), ("nobody", "guest"), ("guest", "")])
 def test_wrong_credentials_are_refused(api: Api, user: str, password: str) -> None:
     assert error(api.as_user(user, password)("GET", "whoami")) == (401, "not_authorized", "Login failed")
+
+
+def test_a_refused_login_is_logged_without_its_password(start_broker: Callable[..., RunningBroker]) -> None:
+    broker = start_broker("--management-port", "any", "--metrics-port", "none")
+    api = Node(broker).api
+    assert api.get("whoami")["name"] == "guest"
+    assert api.as_user("guest", "Secret-Guess")("GET", "whoami").status == 401
+    line = broker.wait_for_event("HTTP login refused")
+    assert (line["level"], line["user"], line["why"]) == ("warning", "guest", "invalid credentials")
+    assert line["peer"].startswith("127.0.0.1:")
+    assert api.as_user("", "")("GET", "whoami", authorization="Bearer Secret.Guess.Token").status == 401
+    assert api.as_user("n" * 1000, "Secret-Guess")("GET", "whoami").status == 401
+    until(lambda: len(broker.events("HTTP login refused")) == 3, "a refused login is not logged")
+    assert [each["user"] for each in broker.events("HTTP login refused")] == ["guest", "", "n" * 255]
+    assert "Secret" not in "".join(broker.output)
 
 
 @pytest.mark.parametrize("header", ["Basic !!!", "Basic", "Bearer x", "Basic /w=="])
