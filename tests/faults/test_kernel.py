@@ -114,7 +114,9 @@ def test_killed_at_every_call_nothing_promised_is_lost(
     assert sum(calls[phase].values()) >= (4 if phase == "close" else 10)
 
 
-def test_killed_while_the_kernel_syncs_nothing_promised_is_lost(tmp_path: Path, kernel_calls: dict[str, int]) -> None:
+def test_killed_at_every_call_with_the_kernels_sync_nothing_promised_is_lost(
+    tmp_path: Path, kernel_calls: dict[str, int]
+) -> None:
     for call, time in places(kernel_calls, KERNEL_KILLS, *KERNEL_SYNC_CALLS, "writev"):
         directory = tmp_path / f"{call}-{time}"
         with Traced(SCRIPT, directory, "session", f"{call}:signal=SIGKILL:when={time}", session.KERNEL) as traced:
