@@ -6,17 +6,13 @@ the owner of exclusive queues, no clock and no socket. Spec: AMQP 0-9-1, 3.1; Ra
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, cast
 
 from broker.core.access.access import Access
 from broker.core.access.limits import MAX_QUEUES, NO_LIMITS, limit_reached
 from broker.core.access.vhost_metadata import NO_METADATA, VirtualHostMetadata
-from broker.core.arguments import (
-    check_queue_arguments,
-    check_queue_properties,
-    queue_kind,
-    refuse_server_name,
-)
+from broker.core.arguments import check_queue_arguments, check_queue_properties, queue_kind, refuse_server_name
 from broker.core.bindings import Binding, Bindings, Destination, DestinationKind, arguments_identity
 from broker.core.compat import PERMISSIVE, Compat
 from broker.core.definitions import (
@@ -31,6 +27,7 @@ from broker.core.exchanges.direct import DefaultExchange
 from broker.core.exchanges.exchange import Exchange, ExchangeProperties
 from broker.core.exchanges.kept import ExchangeContext
 from broker.core.exchanges.types import EXCHANGE_TYPES, exchange_type
+from broker.core.later import NotYet
 from broker.core.names import QueueNames, exchange_text, is_reserved, queue_text
 from broker.core.policies.policies import Policies
 from broker.core.publish.addressed import REPLY_TO
@@ -331,13 +328,15 @@ class VirtualHost:
     ) -> DeletedQueue:
         """Delete the queue ``name``, if there is one, with its messages and bindings.
 
-        The caller tells the consumers, after its own reply. Raises ResourceLocked (405) for another
-        connection's, PreconditionFailed (406) where it is not unused or empty as asked. Ref: queue.delete.
+        The caller tells the consumers, after its own reply. Raises ResourceLocked (405) for another connection's,
+        PreconditionFailed (406) where it is not unused or empty as asked, NotYet while its dead letters wait.
         """
         if name not in self.queues:
             return DeletedQueue(0, [], False)
         queue = self.queue_for(name, owner)
         queue.check_delete(if_unused=if_unused, if_empty=if_empty)
+        if queue.is_burying:
+            raise NotYet(queue.when_buried)
         return self._remove_queue(queue)
 
     def add_reply_queue(self, reply_queue: ReplyQueue) -> None:
@@ -354,9 +353,12 @@ class VirtualHost:
         self.topology_version += 1
 
     def queue_unused(self, queue: ClassicQueue) -> None:
-        """Delete ``queue``, whose last consumer went, if it is to do so. Ref: queue.declare, "auto-delete"."""
-        if queue.auto_delete and self.queues.get(queue.name) is queue:
-            self._remove_queue(queue)
+        """Delete ``queue``, whose last consumer went, if it is to. Ref: queue.declare, "auto-delete"."""
+        if queue.auto_delete and self.queues.get(queue.name) is queue and not queue.consumers:
+            if queue.is_burying:
+                queue.when_buried(partial(self.queue_unused, queue))
+            else:
+                self._remove_queue(queue)
 
     def expire_queue(self, queue: ClassicQueue) -> None:
         """Delete ``queue``, which nobody has used for long enough. RabbitMQ: Queue TTL."""

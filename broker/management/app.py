@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from broker.core.later import NotYet
 from broker.management.call import Call, Empty, Listing, encode
 from broker.management.errors import ApiError, BadRequest, MethodNotAllowed, NothingToActOn, NotThere, Unauthorised
 from broker.management.errors import as_api_error as known_error
@@ -108,7 +109,12 @@ class Api:
 
     async def _run(self, call: Call, row: Row) -> Response:
         try:
-            result = row.handler(call)
+            while True:
+                try:
+                    result = row.handler(call)
+                    break
+                except NotYet as later:
+                    await worth_it(later)
             if inspect.isawaitable(result):
                 result = await result
         finally:
@@ -149,6 +155,14 @@ async def read_body(request: Request) -> bytes:
     except TimeoutError:
         raise ApiError(408, "timeout", "the request's body did not come in time") from None
     return b"".join(chunks)
+
+
+async def worth_it(later: NotYet) -> None:
+    """Return when what could not be done yet may be tried again."""
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Future[None] = loop.create_future()
+    later.wait(lambda: loop.call_soon(lambda: None if asked.done() else asked.set_result(None)))
+    await asked
 
 
 async def on_disk(broker: Broker) -> None:

@@ -5,6 +5,7 @@ For looking and for tests; who gets messages changes the queue. To look without 
 
 from typing import Any, Final, Literal, cast
 
+from broker.core.later import NotYet
 from broker.core.messages import Stretch
 from broker.core.publish.addressed import Addressed
 from broker.core.publish.checks import check_content
@@ -106,7 +107,12 @@ def _get(
     counters = call.broker.counters
     try:
         while len(described) < count and octets < ANSWER_OCTETS_MAX:
-            stretch = queue.get()
+            try:
+                stretch = queue.get()
+            except NotYet:
+                if described:
+                    break
+                raise
             if stretch is None:
                 counters.got_nothing(queue, None)
                 break

@@ -15,6 +15,7 @@ from pamqp import commands
 from pamqp.base import Frame
 
 from broker.core.access.access import Access
+from broker.core.later import NotYet, Wait
 from broker.core.messages import Stretch
 from broker.core.vhosts import VirtualHost
 from broker.server.broker import Broker
@@ -245,7 +246,7 @@ class Connection(asyncio.Protocol):
             try:
                 self._continue_handshake(event)
             except KeysWanted:
-                self._hold(event)
+                self._hold(event, "signing keys", self.broker.admission.fetch_keys)
             return
         self._methods_left -= 1
         payload = event.payload
@@ -269,7 +270,9 @@ class Connection(asyncio.Protocol):
             else:
                 handler(channel, method)
         except KeysWanted:
-            self._hold(event)
+            self._hold(event, "signing keys", self.broker.admission.fetch_keys)
+        except NotYet as later:
+            self._hold(event, "held request", later.wait)
         except ChannelException as error:
             assert channel is not None
             self._fail_channel(channel, error, class_id, method_id)
@@ -381,11 +384,11 @@ class Connection(asyncio.Protocol):
         """Close it: what it was let in by is good no more. RabbitMQ: OAuth 2.0, "Token Expiration"."""
         self.close(ConnectionForced("credential expired"))
 
-    def _hold(self, event: Event) -> None:
-        """Take ``event`` and all that follows it only when the key set has been fetched."""
+    def _hold(self, event: Event, why: Pause, wait: Wait) -> None:
+        """Take ``event`` and all that follows it only when what it needs is there."""
         self._held = [event]
-        self.pause_reading("signing keys")
-        self.broker.admission.fetch_keys(self._take_held)
+        self.pause_reading(why)
+        wait(partial(self.broker.loop.call_soon, self._take_held))
 
     def wait_for_client(self) -> None:
         """After a reply that may be large: do nothing more for a client that does not read what it has asked for."""
@@ -401,10 +404,9 @@ class Connection(asyncio.Protocol):
         return self.is_writable or self.unwritten_octets <= UNREAD_LIMIT_OCTETS
 
     def _take_held(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            self._again = chain(held, self._again)
-            self._go_on("signing keys", "unread replies")
+        if self._held is not None:
+            self._again, self._held = chain(self._held, self._again), None
+            self._go_on("signing keys", "unread replies", "held request")
 
     def _give_way(self, events: Iterable[Event]) -> None:
         """Do what is left of a read, ``events``, when other clients have had their turn."""

@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-Pause = Literal["alarm", "full log", "dead letters", "unread replies", "other clients", "signing keys"]
+Pause = Literal["alarm", "full log", "dead letters", "unread replies", "other clients", "signing keys", "held request"]
 """Why a connection is not read."""
 
 WRITE_HIGH_OCTETS: Final = 1 << 20

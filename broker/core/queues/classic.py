@@ -5,12 +5,13 @@ settled or requeued. It knows the log, where it is durable; it knows no octets, 
 RabbitMQ: Classic Queues; spec: AMQP 0-9-1, 3.1.4.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar
 
 from broker.core.consumer_arguments import check_consumer_arguments
 from broker.core.consumers import UNLIMITED, Consumer
+from broker.core.later import NotYet
 from broker.core.messages import Stretch
 from broker.core.names import queue_text
 from broker.core.queues.backlog import Backlog
@@ -342,17 +343,23 @@ class ClassicQueue:
             self._log_delivered()
 
     def get(self) -> Stretch | None:
-        """Take the message at the head for basic.get; None if none is ready."""
+        """Take the message at the head for basic.get; None if none is ready.
+
+        Raises NotYet where all that one look at the disk brought has expired, and more is there: for each look others
+        get their turn.
+        """
         if self.enforcement is not None:
             self.enforcement.use()
             self.drain()
             self.enforcement.uncover()
-        while self.message_count and not self.backlog.is_at_hand:
+        if self.message_count and not self.backlog.is_at_hand:
             self.backlog.fetch_now()
             if self.enforcement is not None:
                 # What was just read back may have expired long ago.
                 self.enforcement.after_drain()
                 self.enforcement.uncover()
+            if self.message_count and not self.backlog.is_at_hand:
+                raise NotYet
         if not self.message_count:
             return None
         stretch = self.take(1)
@@ -481,6 +488,16 @@ class ClassicQueue:
             raise PreconditionFailed(f"{queue_text(self.name, self.vhost_name)} not empty")
         if if_unused and self.line.consumers:
             raise PreconditionFailed(f"{queue_text(self.name, self.vhost_name)} in use")
+
+    @property
+    def is_burying(self) -> bool:
+        """Whether it must not be deleted yet: dead letters wait, safe only as long as the log has the queue."""
+        return self.durable and self.enforcement is not None and self.enforcement.is_burying
+
+    def when_buried(self, then: Callable[[], object]) -> None:
+        """Have ``then()`` called when these are with whom they are for."""
+        assert self.enforcement is not None
+        self.enforcement.when_buried(then)
 
     def use(self) -> None:
         """It was declared again: if it is to expire, its time begins anew."""

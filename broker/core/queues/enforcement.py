@@ -41,6 +41,7 @@ class Enforcement:
         "_octets",
         "_queue",
         "_room",
+        "_then",
         "_unused_timer",
         "_used_ms",
         "rules",
@@ -58,6 +59,7 @@ class Enforcement:
         self.rules = rules
         self._room = room
         self._dying: Dying | None = None
+        self._then: list[Callable[[], object]] = []  # when nothing waits any more
         self._is_waiting = False  # for room
         self._is_pressing = False  # whoever published to the queue meanwhile waits
         self._left = STEP_COUNT  # may be dead-lettered in this drain
@@ -307,11 +309,18 @@ class Enforcement:
             self._dying = None
             if self._queue.is_deleted:
                 self._queue.forget_in_log()
+            waiting, self._then = self._then, []
+            for then in waiting:
+                then()
 
     @property
     def is_burying(self) -> bool:
         """Whether something that has died waits."""
         return self._dying is not None
+
+    def when_buried(self, then: Callable[[], object]) -> None:
+        """Have ``then()`` called once nothing that has died waits any more. Something does now."""
+        self._then.append(then)
 
     def _bury_one(self, stretch: Stretch, reason: str) -> None:
         if self.rules.dead_letter_exchange is not None:
@@ -360,5 +369,7 @@ class Enforcement:
         due_ms = self._used_ms + expires_ms
         if due_ms > self._clock.monotonic_ms():
             self._unused_timer = self._clock.call_at(due_ms, self._look_for_use)
+        elif queue.is_burying:
+            self.when_buried(self._look_for_use)
         else:
             self._expire_queue(queue)
