@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from storage import definitions, space
+from storage import definitions, space, writing
 from storage.syncing import KernelSync, Synced
 from tests.storage.driving import Driver, Model
 
@@ -81,6 +81,7 @@ def main(directory: Path, is_kernels: bool) -> int:
     """The process; 74 if the disk failed."""
     definitions.SNAPSHOT_RECORDS = 3  # type: ignore[misc]
     space.RETRY_S = 0.01  # type: ignore[misc]
+    writing.SLOW_S = 1e9  # type: ignore[misc]  # or a slow machine would have other calls in each run
     stop("boot")
     if is_kernels:
         driver = Driver(directory, segment_octets=KERNEL_SEGMENT_OCTETS, make_sync=KernelsAlone)
