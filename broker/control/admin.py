@@ -6,23 +6,22 @@ It talks HTTP as that one does, as guest to localhost:15672, and prints its word
 
 import argparse
 import base64
-import configparser
 import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode
 
-from broker.control import admin_second
+from broker.control import admin_help, admin_second
+from broker.control.admin_connection import FAILED, TIMEOUT_S, configured, url_of
+from broker.control.admin_kinds import CLOSED, DECLARED, DELETED, GET, PUBLISH, PURGED, STREAM_ARGUMENTS, Kind
 from broker.control.admin_options import GROUPS, OTHER_GROUPS, in_first_form
 from broker.control.client import Client, Place
 from broker.control.failures import Failure, Refused
 from broker.control.tables import show
 
-FAILED: Final = 1
 DEFAULT_VHOST: Final = "/"
 
 LISTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -48,111 +47,21 @@ LISTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What can be listed, and the columns shown unless others are wanted; () for all."""
 
+PAGING: Final[tuple[str, ...]] = ("page", "page_size")
+LIST_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("connections", "channels", "exchanges", "queues", "users"), PAGING),
+    "user_limits": ("user",),
+    "parameters": ("component", "in_vhost"),
+    **dict.fromkeys(("policies", "operator_policies"), ("apply-to", "in_vhost")),
+}
+"""What a list may have besides columns."""
+
 IN_VHOST: Final = ("consumers", "exchanges", "queues", "bindings")
 OVERVIEW: Final = ("rabbitmq_version", "cluster_name", "queue_totals.messages", "object_totals.queues")
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of object: the path to it, the keys it needs and those it may have. Keys in the path are not sent."""
-
-    path: tuple[str, ...]
-    needs: tuple[str, ...]
-    may: Mapping[str, Any] = field(default_factory=dict)
-    json_keys: tuple[str, ...] = ()
-
-
-_SWITCHES: Final = {"auto_delete": "false", "durable": "true", "arguments": {}}
-_POLICY: Final = {"priority": 0, "apply-to": None}
-
-DECLARED: Final[Mapping[str, Kind]] = {
-    "exchange": Kind(
-        ("exchanges", "{vhost}", "{name}"), ("name", "type"), {**_SWITCHES, "internal": "false"}, ("arguments",)
-    ),
-    "queue": Kind(
-        ("queues", "{vhost}", "{name}"), ("name",), {**_SWITCHES, "node": None, "queue_type": None}, ("arguments",)
-    ),
-    "binding": Kind(
-        ("bindings", "{vhost}", "e", "{source}", "{destination_char}", "{destination}"),
-        ("source", "destination"),
-        {"destination_type": "queue", "routing_key": "", "arguments": {}},
-        ("arguments",),
-    ),
-    "vhost": Kind(
-        ("vhosts", "{name}"),
-        ("name",),
-        {"tracing": None, "description": None, "tags": None, "default_queue_type": None},
-    ),
-    "user": Kind(
-        ("users", "{name}"),
-        ("name", "password|password_hash", "tags"),
-        {"password": None, "password_hash": None, "hashing_algorithm": None},
-    ),
-    "permission": Kind(("permissions", "{vhost}", "{user}"), ("vhost", "user", "configure", "write", "read")),
-    "parameter": Kind(
-        ("parameters", "{component}", "{vhost}", "{name}"), ("component", "name", "value"), json_keys=("value",)
-    ),
-    "policy": Kind(
-        ("policies", "{vhost}", "{name}"), ("name", "pattern", "definition"), _POLICY, ("definition", "priority")
-    ),
-    "operator_policy": Kind(
-        ("operator-policies", "{vhost}", "{name}"),
-        ("name", "pattern", "definition"),
-        _POLICY,
-        ("definition", "priority"),
-    ),
-    "vhost_limit": Kind(("vhost-limits", "{vhost}", "{name}"), ("vhost", "name", "value"), json_keys=("value",)),
-    "user_limit": Kind(("user-limits", "{user}", "{name}"), ("user", "name", "value"), json_keys=("value",)),
-    "global_parameter": Kind(("global-parameters", "{name}"), ("name", "value"), json_keys=("value",)),
-    "stream": Kind(
-        ("queues", "{vhost}", "{name}"),
-        ("name",),
-        {
-            "arguments": {},
-            "expiration": None,
-            "max_length_bytes": None,
-            "max_segment_length_bytes": None,
-        },
-        ("arguments", "max_length_bytes", "max_segment_length_bytes"),
-    ),
-}
-STREAM_ARGUMENTS: Final = {
-    "expiration": "x-max-age",
-    "max_length_bytes": "x-max-length-bytes",
-    "max_segment_length_bytes": "x-stream-max-segment-size-bytes",
-}
-DELETED: Final[Mapping[str, Kind]] = {
-    "exchange": Kind(("exchanges", "{vhost}", "{name}"), ("name",)),
-    "queue": Kind(("queues", "{vhost}", "{name}"), ("name",)),
-    "binding": Kind(
-        ("bindings", "{vhost}", "e", "{source}", "{destination_char}", "{destination}", "{properties_key}"),
-        ("source", "destination_type", "destination"),
-        {"properties_key": "~"},
-    ),
-    "vhost": Kind(("vhosts", "{name}"), ("name",)),
-    "user": Kind(("users", "{name}"), ("name",)),
-    "permission": Kind(("permissions", "{vhost}", "{user}"), ("vhost", "user")),
-    "parameter": Kind(("parameters", "{component}", "{vhost}", "{name}"), ("component", "name")),
-    "policy": Kind(("policies", "{vhost}", "{name}"), ("name",)),
-    "operator_policy": Kind(("operator-policies", "{vhost}", "{name}"), ("name",)),
-    "vhost_limit": Kind(("vhost-limits", "{vhost}", "{name}"), ("vhost", "name")),
-    "user_limit": Kind(("user-limits", "{user}", "{name}"), ("user", "name")),
-    "global_parameter": Kind(("global-parameters", "{name}"), ("name",)),
-    "stream": Kind(("queues", "{vhost}", "{name}"), ("name",)),
-}
-CLOSED: Final = {"connection": Kind(("connections", "{name}"), ("name",))}
-PURGED: Final = {"queue": Kind(("queues", "{vhost}", "{name}", "contents"), ("name",))}
-PUBLISH: Final = Kind(
-    ("exchanges", "{vhost}", "{exchange}", "publish"),
-    ("routing_key",),
-    {"payload": None, "properties": {}, "exchange": "amq.default", "payload_encoding": "string"},
-    ("properties",),
-)
-GET: Final = Kind(
-    ("queues", "{vhost}", "{queue}", "get"),
-    ("queue",),
-    {"count": "1", "ackmode": "ack_requeue_true", "payload_file": None, "encoding": "auto", "truncate": None},
-)
+HELP: Final = {"-h", "--help"}
+STYLES: Final = ("modern", "borderless", "ascii", "dots", "psql", "markdown", "sharp")
 
 EPILOG: Final = """subcommands:
   list <kind> [<column> ...]     {lists}
@@ -172,10 +81,12 @@ Or as with the second version, whose exit codes are then its own (2, 65, 69, 74)
 
 
 class AdminParser(argparse.ArgumentParser):
-    """Tells what is wrong in one line; exit code 1, as rabbitmqadmin."""
+    """Tells what is wrong in one line; exit code 1, as rabbitmqadmin, or 2, as its second version."""
+
+    exit_code: int = FAILED
 
     def error(self, message: str) -> NoReturn:
-        self.exit(FAILED, f"*** {message} (see {self.prog} --help)\n")
+        self.exit(self.exit_code, f"*** {message} (see {self.prog} --help)\n")
 
 
 class Admin:
@@ -236,35 +147,63 @@ class Admin:
         """List all of a kind."""
         if not words or words[0] not in LISTS:
             raise Failure(FAILED, f"Don't know how to list {words[0] if words else 'nothing'}")
-        kind, *columns = words
-        columns = [column for column in columns if "=" not in column]
-        if kind == "streams":
-            found = [each for each in self.client.get("queues", *self._vhost_if_given()) if each["type"] == "stream"]
-            show(found, columns or list(LISTS[kind]), self.options)
-            return
+        kind, *rest = words
+        columns, given = self._taken(kind, rest)
+        columns = columns or self._default(LISTS[kind])
+        paging = {key: given[key] for key in PAGING if key in given}
+        if paging:
+            paging.setdefault("page", "1")
         path = [kind.replace("_", "-")]
-        path += [word.removeprefix("user=") for word in words if kind == "user_limits" and word.startswith("user=")]
-        if kind in IN_VHOST and self.options.vhost:
-            path.append(self.options.vhost)
-        self._show(path, columns or self._default(LISTS[kind]))
+        if kind == "streams":
+            path = ["queues"]
+        if kind == "parameters" and "in_vhost" in given and "component" not in given:
+            raise Failure(FAILED, "--component is required")
+        path += [given[key] for key in ("user", "component") if key in given]
+        if (kind in (*IN_VHOST, "streams") and self.options.vhost) or "in_vhost" in given:
+            path.append(self.vhost)
+        looked_at = {"type"} if kind == "streams" else {"apply-to"} & {*given}
+        rows = self._asked(path, [*columns, *looked_at] if columns else columns, paging)
+        if kind == "streams":
+            rows = [each for each in rows if each["type"] == "stream"]
+        if "apply-to" in given:
+            rows = [each for each in rows if each["apply-to"] == given["apply-to"]]
+        show(rows, columns, self.options)
+
+    def _taken(self, kind: str, words: list[str]) -> tuple[list[str], dict[str, str]]:
+        """Return the columns, and the options for a list. Raises Failure for one of the second version's it has not."""
+        columns = [word for word in words if "=" not in word]
+        given = dict(word.partition("=")[::2] for word in words if "=" in word)
+        columns += [name for name in given.pop("columns", "").split(",") if name]
+        allowed = LIST_OPTIONS.get(kind, ())
+        for key in given if self._is_second else ():
+            if key not in allowed:
+                raise Failure(FAILED, f'Argument "{key}" not recognised')
+            if key in PAGING and not (given[key].isascii() and given[key].isdigit() and int(given[key])):
+                raise Failure(FAILED, f"--{key.replace('_', '-')} must be a whole number above 0")
+        return columns, {key: value for key, value in given.items() if key in allowed}
 
     def show_overview(self, words: list[str]) -> None:
         """Show the overview."""
         if not words or words[0] != "overview":
             raise Failure(FAILED, f"Don't know how to show {words[0] if words else 'nothing'}")
-        self._show(["overview"], words[1:] or self._default(OVERVIEW))
+        columns, _ = self._taken("overview", words[1:])
+        columns = columns or self._default(OVERVIEW)
+        show(self._asked(["overview"], columns, {}), columns, self.options)
 
     def _default(self, columns: Sequence[str]) -> list[str]:
         return list(columns) if self.options.depth == 1 and "json" not in self.options.format else []
 
-    def _show(self, path: list[str], columns: list[str]) -> None:
-        query = {"columns": ",".join(columns)} if columns else {}
+    def _asked(self, path: list[str], columns: list[str], paging: Mapping[str, str]) -> list[dict[str, Any]]:
+        query = dict(paging)
+        if columns:
+            query["columns"] = ",".join("type" if name == "queue_type" else name for name in columns)
         if self.options.sort:
             query["sort"] = self.options.sort
         if self.options.sort_reverse:
             query["sort_reverse"] = "true"
         found = self.client.get(*path, query=urlencode(query))
-        show(found if isinstance(found, list) else [found], columns, self.options)
+        rows = found["items"] if paging else found if isinstance(found, list) else [found]
+        return [with_queue_type(each) for each in rows] if "queue_type" in columns else list(rows)
 
     # Objects
 
@@ -368,6 +307,11 @@ class Admin:
         return path, body
 
 
+def with_queue_type(row: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with its type under the second version's name for it as well."""
+    return {**row, "queue_type": row.get("type", "")}
+
+
 class Plain(dict[str, Any]):
     """Values of a path, as texts."""
 
@@ -399,7 +343,7 @@ def parsed(text: str) -> Any:
         raise Failure(FAILED, f"Could not parse JSON: {text}") from None
 
 
-def parser(program: str) -> argparse.ArgumentParser:
+def parser(program: str) -> AdminParser:
     """Return the parser of the options, which are rabbitmqadmin's."""
     made = AdminParser(
         prog=program,
@@ -416,8 +360,8 @@ def parser(program: str) -> argparse.ArgumentParser:
         ),
     )
     made.add_argument("-c", "--config", help="file with options, by default ~/.rabbitmqadmin.conf")
-    made.add_argument("-N", "--node", default="default", help="section of that file")
-    made.add_argument("-H", "--host", help="host (localhost)")
+    made.add_argument("-N", "--node", help="section of that file (default)")
+    made.add_argument("-H", "--host", "--hostname", help="host (localhost)")
     made.add_argument("-P", "--port", help="port (15672)")
     made.add_argument("-V", "--vhost", help="virtual host (all for list, / else)")
     made.add_argument("-u", "--username", help="user (guest)")
@@ -427,15 +371,17 @@ def parser(program: str) -> argparse.ArgumentParser:
     made.add_argument("-q", "--quiet", action="store_true", help="say nothing but the answer")
     made.add_argument("-s", "--ssl", "--use-tls", action="store_true", help="use HTTPS")
     made.add_argument(
-        "-k", "--ssl-insecure", "--disable-tls-peer-verification", action="store_true", help="accept any certificate"
+        *("-k", "--ssl-insecure", "--insecure", "--disable-tls-peer-verification"),
+        action="store_true",
+        help="accept any certificate",
     )
     made.add_argument("--ssl-ca-cert-file", "--tls-ca-cert-file", help="authorities of the broker's certificate")
     made.add_argument("--ssl-cert-file", "--tls-cert-file", help="certificate to show")
     made.add_argument("--ssl-key-file", "--tls-key-file", help="its key")
-    made.add_argument("-t", "--request-timeout", "--timeout", type=float, default=120.0, help="seconds (120)")
-    made.add_argument("-f", "--format", default="table", help="table, long, tsv, kvp, raw_json, pretty_json, bash")
+    made.add_argument("-t", "--request-timeout", "--timeout", type=float, help=f"seconds ({TIMEOUT_S:g})")
+    made.add_argument("-f", "--format", help="table, long, tsv, kvp, raw_json, pretty_json, bash")
     made.add_argument("--non-interactive", action="store_true", help="tables without frames and heads")
-    made.add_argument("--table-style", help="of the second version; borderless has no frames")
+    made.add_argument("--table-style", choices=STYLES, help="of the second version; borderless has no frames")
     made.add_argument("-S", "--sort", help="column to sort by")
     made.add_argument("-R", "--sort-reverse", action="store_true", help="the other way round")
     made.add_argument("-d", "--depth", type=int, default=1, help="how deep objects are shown")
@@ -446,42 +392,20 @@ def parser(program: str) -> argparse.ArgumentParser:
     return made
 
 
-def configured(options: argparse.Namespace) -> None:
-    """Fill in what the options do not say: from the file, then rabbitmqadmin's defaults. Raises Failure."""
-    file = Path(options.config) if options.config else Path.home() / ".rabbitmqadmin.conf"
-    section: Mapping[str, str] = {}
-    if options.config or file.is_file():
-        read = configparser.ConfigParser(interpolation=None)
-        if not read.read(file, encoding="utf-8"):
-            raise Failure(FAILED, f"Could not read config file '{file}'")
-        if read.has_section(options.node):
-            # The second version's files are TOML, with texts in quotes.
-            section = {key: value.strip("\"'") for key, value in read[options.node].items()}
-        elif options.node != "default":
-            raise Failure(FAILED, f"[{options.node}] section not found in '{file}'")
-    names = {"host": "hostname", "port": "port", "vhost": "vhost", "username": "username", "password": "password"}
-    for name, key in {**names, "path_prefix": "path_prefix", "declare_vhost": "declare_vhost"}.items():
-        if getattr(options, name) is None:
-            setattr(options, name, section.get(key))
-    options.ssl = options.ssl or section.get("ssl", "").lower() == "true"
-    if options.base_uri:
-        parts = urlsplit(options.base_uri)
-        options.ssl = parts.scheme == "https"
-        options.host, options.port = parts.hostname, str(parts.port) if parts.port else options.port
-    options.host = options.host or "localhost"
-    options.username, options.password = options.username or "guest", options.password or "guest"
-    options.port = options.port or ("15671" if options.ssl else "15672")
-
-
 def main(arguments: Sequence[str], program: str = "rabbitmqadmin") -> int:
     """Run the command; return the exit code."""
     made = parser(program)
     known = {name: action for action in made._actions for name in action.option_strings}
     switches = [name for name, action in known.items() if action.nargs == 0]
-    line = in_first_form(arguments, switches, [name for name in known if name not in switches])
+    valued = [name for name in known if name not in switches]
+    line = in_first_form(arguments, switches, valued)
+    made.exit_code = admin_second.USAGE if line.is_second else FAILED
+    if HELP & {*line.arguments}:
+        told = admin_help.told([word for word in line.arguments if word not in HELP], valued, is_second=line.is_second)
+        if told:
+            print(told)  # noqa: T201
+            return 0
     options = made.parse_intermixed_args(line.arguments)
-    if options.non_interactive or options.table_style == "borderless":
-        options.format = "borderless"
     if options.version:
         print("rabbitmqadmin (of Leveret)")  # noqa: T201
         return 0
@@ -490,13 +414,9 @@ def main(arguments: Sequence[str], program: str = "rabbitmqadmin") -> int:
         return 0 if options.subcommand else FAILED
     client: Client | None = None
     try:
-        configured(options)
-        host = f"[{options.host}]" if ":" in options.host else options.host
-        who = f"{quote(options.username, safe='')}:{quote(options.password, safe='')}"
-        scheme = "https" if options.ssl else "http"
-        url = f"{scheme}://{who}@{host}:{options.port}{options.path_prefix or ''}"
+        configured(options, os.environ)
         client = Client(
-            Place(url=url),
+            Place(url=url_of(options)),
             options.request_timeout,
             options.ssl_ca_cert_file,
             is_tls_checked=not options.ssl_insecure,

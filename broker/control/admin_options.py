@@ -5,7 +5,7 @@ version is meant is plain: the second's groups (``queues``) are no subcommands o
 option of it. RabbitMQ: rabbitmqadmin v2.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 SUBCOMMANDS: Final = ("declare", "delete", "purge", "close", "publish", "get", "list", "show", "export", "import")
@@ -56,6 +56,7 @@ OTHER_GROUPS: Final = (
     "passwords",
     "plugins",
     "rebalance",
+    "shell",
     "shovels",
 )
 """Groups of the second version that are about no kind of object."""
@@ -68,11 +69,13 @@ ALIASES: Final = {
     ("connections", "list_of_user"): ("users", "connections"),
     ("connections", "close_of_user"): ("users", "close_connections"),
     ("close", "user_connections"): ("users", "close_connections"),
+    ("list", "user_connections"): ("users", "connections"),
     ("export", "definitions"): ("definitions", "export"),
     ("import", "definitions"): ("definitions", "import"),
 }
 ONLY_SECOND: Final = {
     ("close", "user_connections"),
+    ("list", "user_connections"),
     ("show", "churn"),
     ("show", "endpoint"),
     ("show", "memory_breakdown_in_bytes"),
@@ -86,16 +89,39 @@ KEYS: Final = {"ack_mode": "ackmode", "apply_to": "apply-to"}
 SWITCHES: Final = ("idempotently", "stdout", "stdin")
 """Options of a subcommand that take no value."""
 
+OWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "declare user": ("password",),
+    "declare queue": ("node",),
+    "users connections": ("username",),
+    "users close_connections": ("username",),
+    "health_check port_listener": ("port",),
+    "nodes memory_breakdown_in_bytes": ("node",),
+    "nodes memory_breakdown_in_percent": ("node",),
+    "show memory_breakdown_in_bytes": ("node",),
+    "show memory_breakdown_in_percent": ("node",),
+    "plugins list_on_node": ("node",),
+    "auth_attempts stats": ("node",),
+}
+"""What is not about the connection behind these, though an option of that name is."""
+
 GLOBAL: Final = (
     "--non-interactive",
     "--table-style",
+    "--insecure",
     "--use-tls",
     "--disable-tls-peer-verification",
     "--tls-ca-cert-file",
     "--tls-cert-file",
     "--tls-key-file",
 )
-"""Options before the subcommand that only the second version has."""
+"""Options that only the second version has, wherever they stand."""
+
+
+class Known(NamedTuple):
+    """The options about connection and output, with their hyphens: those without a value, and those with one."""
+
+    switches: Collection[str]
+    valued: Collection[str]
 
 
 class CommandLine(NamedTuple):
@@ -121,36 +147,40 @@ def in_first_form(arguments: Sequence[str], switches: Collection[str], valued: C
     elif subcommand not in SUBCOMMANDS:
         return CommandLine(list(arguments), is_second)
     own = {word.partition("=")[0] for word in tail if word.startswith("--")}
-    if own - {*switches, *valued} or (subcommand, tail[0] if tail else "") in ONLY_SECOND:
+    is_only_seconds = (subcommand, tail[0] if tail else "") in ONLY_SECOND
+    if own - {*switches, *valued} or own & {*GLOBAL} or is_only_seconds:
         is_second = True
     if not is_second:
         return CommandLine(list(arguments))
     is_idempotent = "--idempotently" in tail
     words = [word for word in tail if word != "--idempotently"]
-    return CommandLine([*arguments[:place], *in_words(subcommand, words)], True, is_idempotent)
+    known = Known(switches, valued)
+    return CommandLine([*arguments[:place], *in_words(subcommand, words, known)], True, is_idempotent)
 
 
-def in_words(subcommand: str, tail: list[str]) -> list[str]:
+def in_words(subcommand: str, tail: list[str], known: Known) -> list[str]:
     """Return a subcommand of either form, and what follows it, in the first's or as admin_second.py takes it."""
     action = tail[0] if tail and not tail[0].startswith("-") else ""
     alias = ALIASES.get((subcommand, action))
     if alias is not None and (subcommand not in ("export", "import") or len(tail) > 1):
-        return in_words(alias[0], [alias[1], *tail[1:]])
+        return in_words(alias[0], [alias[1], *tail[1:]], known)
     if subcommand in GROUPS:
         kind = GROUPS[subcommand]
         verb = ACTIONS.get(action)
         if verb == "list":
-            return ["list", subcommand, *pairs(tail[1:], "")]
+            in_vhost = ["in_vhost=true"] if action == "list_in" else []
+            return ["list", subcommand, *in_vhost, *pairs(tail[1:], "list", known)]
         if verb is None:
-            return [subcommand, *pairs(tail, kind)]
-        return [verb, kind, *pairs(tail[1:], kind)]
+            return [subcommand, *pairs(tail, f"{subcommand} {action}", known)]
+        return [verb, kind, *pairs(tail[1:], f"{verb} {kind}", known)]
     if subcommand in OTHER_GROUPS:
-        return [subcommand, *pairs(tail, "")]
+        bare = "cleartext=" if subcommand == "passwords" else ""
+        return [subcommand, *tail[:1], *pairs(tail[1:], f"{subcommand} {action}", known, bare)]
     if action and action == NOUNS.get(subcommand):
         tail = tail[1:]
     elif action:
         tail = [KINDS.get(action, action) if subcommand != "list" else action, *tail[1:]]
-    return [subcommand, *pairs(tail, tail[0] if tail else "")]
+    return [subcommand, *pairs(tail, f"{subcommand} {tail[0] if tail else ''}", known)]
 
 
 def subcommand_at(arguments: Sequence[str], valued: Collection[str]) -> int | None:
@@ -163,26 +193,35 @@ def subcommand_at(arguments: Sequence[str], valued: Collection[str]) -> int | No
     return None
 
 
-def pairs(words: Sequence[str], kind: str) -> list[str]:
-    """Return options and their values as ``key=value``. A virtual host stays an option, unless it is what is meant."""
+def pairs(words: Sequence[str], what: str, known: Known, bare: str = "") -> list[str]:
+    """Return options and their values as ``key=value``, behind ``what`` is done.
+
+    Options about the connection and the output stay options, unless they are what is meant. ``bare`` is put before
+    words that are no options.
+    """
     made: list[str] = []
     rest = iter(words)
     for word in rest:
-        if not word.startswith("--"):
+        option, equals, value = word.partition("=")
+        name = option[2:]
+        if not word.startswith("-"):
+            made.append(f"{bare}{word}")
+        elif not word.startswith("--"):
+            made += [word, next(rest, "")] if word in known.valued else [word]
+        elif option in known.switches:
             made.append(word)
-            continue
-        name, equals, value = word[2:].partition("=")
-        if name in SWITCHES:
+        elif name in SWITCHES:
             made.append(f"{name}=true")
-            continue
-        if not equals:
-            following = next(rest, None)
-            if following is None:
-                made.append(name)
-                continue
-            value = following
-        key = KEYS.get(name.replace("-", "_"), name.replace("-", "_"))
-        if kind == "queue" and key == "type":
-            key = "queue_type"
-        made.append(f"--vhost={value}" if key == "vhost" else f"{key}={value}")
+        elif not equals and (following := next(rest, None)) is None:
+            made.append(word if option in known.valued else name)
+        else:
+            value = value if equals else str(following)
+            is_own = option not in known.valued or name in OWN.get(what, ())
+            made.append(f"{key_of(name, what)}={value}" if is_own else f"{option}={value}")
     return made
+
+
+def key_of(name: str, what: str) -> str:
+    """Return the key that the first version has for an option."""
+    key = KEYS.get(name.replace("-", "_"), name.replace("-", "_"))
+    return "queue_type" if key == "type" and what == "declare queue" else key

@@ -4,13 +4,15 @@ A subcommand is a pair of words, its options are ``key=value`` by now (admin_opt
 """
 
 import json
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from broker.control.failures import DATA, UNAVAILABLE, Failure, Refused, Unreachable
+from broker.control.password_hash import salted_hash
 from broker.control.tables import show
 
 if TYPE_CHECKING:
@@ -37,18 +39,26 @@ def exit_code(error: Exception) -> int:
 def run(admin: "Admin", group: str, words: list[str]) -> bool:
     """Do what the words ask for; return whether they mean something here. Raises Failure."""
     action = words[0] if words else ""
-    options = dict(word.partition("=")[::2] for word in words[1:] if "=" in word)
+    options = dict(word.partition("=")[::2] for word in words[1:])
+    if (group, action) in DOES and len(options) < len(words) - 1:
+        raise Failure(1, "an argument is given twice")
     if group == "health_check" and action:
+        only(options, CHECK_OPTIONS.get(action, ()))
         health_check(admin, action, options)
-        return True
-    if group == "passwords" and action == "salt_and_hash" and words[1:]:
-        admin.say_rows([{"password_hash": admin.client.get("auth", "hash_password", words[1])["ok"]}])
         return True
     does = DOES.get((group, action))
     if does is None:
         return False
+    only(options, OPTIONS.get((group, action), ()))
     does(admin, options)
     return True
+
+
+def only(options: Options, allowed: Collection[str]) -> None:
+    """Raise Failure where an option is none of those that are allowed."""
+    for key in options:
+        if key not in allowed:
+            raise Failure(1, f'Argument "{key}" not recognised')
 
 
 def needed(options: Mapping[str, str], *keys: str) -> str:
@@ -56,7 +66,7 @@ def needed(options: Mapping[str, str], *keys: str) -> str:
     for key in keys:
         if key in options:
             return options[key]
-    raise Failure(1, f"--{keys[0].replace('_', '-')} is required")
+    raise Failure(1, f"{'the password' if keys[0] == 'cleartext' else '--' + keys[0].replace('_', '-')} is required")
 
 
 CHECKS: Final = {
@@ -67,6 +77,9 @@ CHECKS: Final = {
     "protocol_listener": "protocol-listener",
     "virtual_hosts": "virtual-hosts",
 }
+
+
+CHECK_OPTIONS: Final = {"port_listener": ("port",), "protocol_listener": ("protocol",)}
 
 
 def health_check(admin: "Admin", name: str, options: Options) -> None:
@@ -113,7 +126,7 @@ def show_queue(admin: "Admin", options: Options) -> None:
     """Show one queue."""
     queue = admin.client.get("queues", admin.vhost, needed(options, "name"))
     wanted = [name for name in options.get("columns", "name,type,messages,consumers").split(",") if name]
-    show([queue], wanted, admin.options)
+    show([{**queue, "queue_type": queue.get("type", "")}], wanted, admin.options)
 
 
 def connections_of(admin: "Admin", options: Options) -> None:
@@ -177,6 +190,32 @@ def delete_binding(admin: "Admin", options: Options) -> None:
     admin.client.delete(*path, found[0]["properties_key"])
 
 
+def protection(method: str) -> Callable[["Admin", Options], None]:
+    """Return what protects a virtual host from deletion, or lets it be deleted again."""
+
+    def change(admin: "Admin", options: Options) -> None:
+        admin.client.request(method, ("vhosts", needed(options, "name"), "deletion", "protection"))
+
+    return change
+
+
+def policies_of(kind: str) -> Callable[["Admin", Options], None]:
+    """Return what lists the policies that match a name, of what has the type."""
+
+    def show_matching(admin: "Admin", options: Options) -> None:
+        name, wanted = needed(options, "name"), needed(options, "type")
+        fits = {"all", wanted} | ({"queues"} if wanted in ("classic_queues", "quorum_queues", "streams") else set())
+        found = [each for each in admin.client.get(kind, admin.vhost) if each["apply-to"] in fits]
+        admin.say_rows([each for each in found if re.search(each["pattern"], name)])
+
+    return show_matching
+
+
+def tell_completion(_admin: "Admin", _options: Options) -> None:
+    """Tell what writes a shell's completion. Raises Failure."""
+    raise Failure(1, "leveret completion bash|zsh|fish writes it, for all of Leveret's commands")
+
+
 def plugins(admin: "Admin", _options: Options) -> None:
     """List plugins."""
     names = [name for node in admin.client.get("nodes") for name in node.get("enabled_plugins", ())]
@@ -192,6 +231,12 @@ def attempts(admin: "Admin", options: Options) -> None:
 def listed(*path: str) -> Callable[["Admin", Options], None]:
     """Return what lists what is at a path."""
     return lambda admin, _options: admin.say_rows(admin.client.get(*path))
+
+
+def salt_and_hash(admin: "Admin", options: Options) -> None:
+    """Show a password as definitions hold it. No broker is asked."""
+    password = needed(options, "cleartext")
+    admin.say_rows([{"password_hash": salted_hash(password, options.get("hashing_algorithm", "SHA256"))}])
 
 
 DOES: Final[Mapping[tuple[str, str], Callable[["Admin", Options], None]]] = {
@@ -220,5 +265,39 @@ DOES: Final[Mapping[tuple[str, str], Callable[["Admin", Options], None]]] = {
     ("show", "churn"): overview_of("churn_rates"),
     ("show", "endpoint"): lambda admin, _options: print(f"{admin.client.place}/api"),  # noqa: T201
     ("delete", "binding"): delete_binding,
+    ("passwords", "salt_and_hash"): salt_and_hash,
+    ("vhosts", "enable_deletion_protection"): protection("POST"),
+    ("vhosts", "disable_deletion_protection"): protection("DELETE"),
+    ("policies", "list_matching_object"): policies_of("policies"),
+    ("operator_policies", "list_matching_object"): policies_of("operator-policies"),
+    ("shell", "completions"): tell_completion,
 }
 """What there is, by its two words."""
+
+_FILE: Final = ("file", "transformations")
+_SHOWN: Final = ("name", "columns")
+_OF_USER: Final = ("username", "name")
+
+OPTIONS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("definitions", "export"): (*_FILE, "stdout"),
+    ("definitions", "export_from_vhost"): (*_FILE, "stdout"),
+    ("definitions", "import"): (*_FILE, "stdin"),
+    ("definitions", "import_into_vhost"): (*_FILE, "stdin"),
+    ("queues", "show"): _SHOWN,
+    ("streams", "show"): _SHOWN,
+    ("users", "connections"): _OF_USER,
+    ("users", "close_connections"): _OF_USER,
+    ("feature_flags", "enable"): ("name",),
+    ("plugins", "list_on_node"): ("node",),
+    ("auth_attempts", "stats"): ("node",),
+    ("nodes", "memory_breakdown_in_bytes"): ("node",),
+    ("show", "memory_breakdown_in_bytes"): ("node",),
+    ("delete", "binding"): ("source", "destination", "destination_type", "routing_key", "arguments"),
+    ("passwords", "salt_and_hash"): ("cleartext", "hashing_algorithm"),
+    ("vhosts", "enable_deletion_protection"): ("name",),
+    ("vhosts", "disable_deletion_protection"): ("name",),
+    ("policies", "list_matching_object"): ("name", "type"),
+    ("operator_policies", "list_matching_object"): ("name", "type"),
+    ("shell", "completions"): ("shell",),
+}
+"""The options of those that have any."""

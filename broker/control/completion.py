@@ -61,18 +61,28 @@ def plugins_tool() -> Tool:
     return Tool(words, ctl_tool().common)
 
 
+def flags_of(names: Sequence[str]) -> tuple[Flag, ...]:
+    """Return options that take a value."""
+    return tuple(Flag(name) for name in names)
+
+
 def admin_tool() -> Tool:
     """Return the subcommands of rabbitmqadmin in both forms, the kinds of objects and the options."""
-    from broker.control.admin import CLOSED, DECLARED, DELETED, LISTS, PURGED, parser
+    from broker.control.admin import LISTS, parser
+    from broker.control.admin_help import ALONE, KINDS, options_of
     from broker.control.admin_options import ACTIONS, GROUPS, OTHER_GROUPS
 
-    kinds = {"list": LISTS, "declare": DECLARED, "delete": DELETED, "close": CLOSED, "purge": PURGED}
-    words = {verb: Word("", (), tuple(found)) for verb, found in kinds.items()}
+    words = {verb: Word("", flags_of(options_of(*kinds.values())), tuple(kinds)) for verb, kinds in KINDS.items()}
+    words |= {name: Word("", flags_of(options_of(kind))) for name, kind in ALONE.items()}
     words |= {
+        "list": Word("", (), tuple(LISTS)),
         "show": Word("", (), ("overview",)),
-        **{name: Word("") for name in ("publish", "get", "export", "import")},
+        **{name: Word("") for name in ("export", "import")},
     }
-    words |= {group: Word("", (), tuple(ACTIONS)) for group in GROUPS} | {group: Word("") for group in OTHER_GROUPS}
+    for group, kind in GROUPS.items():
+        found = [kinds[kind] for kinds in KINDS.values() if kind in kinds]
+        words[group] = Word("", flags_of(options_of(*found)), tuple(ACTIONS))
+    words |= {group: Word("") for group in OTHER_GROUPS}
     common = [
         Flag(name.removeprefix("--"), action.nargs == 0, (), action.help or "")
         for action in parser("rabbitmqadmin")._actions

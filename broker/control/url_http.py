@@ -50,7 +50,7 @@ class UrlHttp:
             )
             response = self._connection.getresponse()
             return response.status, response.read()
-        except http.client.HTTPException as error:
+        except (http.client.HTTPException, UnicodeError) as error:  # The latter for names that no host can have.
             raise OSError(str(error) or type(error).__name__) from None
 
     def close(self) -> None:
@@ -84,6 +84,7 @@ def parts_of(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        is_right = is_right and not any(letter.isspace() for letter in parts.hostname or "")
     except ValueError:
         is_right = False
     if not is_right:

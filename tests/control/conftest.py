@@ -1,6 +1,7 @@
 """A broker for the command line's tests, and the command as a function."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,11 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ctl:
     """A function that runs the command in this process: ``run("ctl", "ping")``; ``name=`` is argv[0]."""
-    for name in ("LEVERET_DATA_DIR", "LEVERET_URL"):
+    for name in (
+        "LEVERET_DATA_DIR",
+        "LEVERET_URL",
+        *(name for name in os.environ if name.startswith("RABBITMQADMIN_")),
+    ):
         monkeypatch.delenv(name, raising=False)
 
     def run_it(*arguments: str, name: str = "leveret") -> Done:

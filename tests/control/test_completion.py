@@ -31,6 +31,7 @@ CASES = [
     ("rabbitmqadmin declare que", ["queue"]),
     ("rabbitmqadmin queues de", ["declare", "delete"]),
     ("rabbitmqadmin --non", ["--non-interactive"]),
+    ("rabbitmqadmin queues declare --nam", ["--name"]),
 ]
 
 

@@ -45,6 +45,8 @@ def _tags(user: dict[str, Any]) -> list[str]:
 def add_user(session: Session) -> None:
     """Add a user with a password, or with the hash of one."""
     name = session.arguments[0]
+    if not name:
+        raise Failure(DATA, "a user's name must not be empty")
     session.doing(f'Adding user "{name}" ...')
     password = _password(session, 1)
     if not password:
@@ -167,11 +169,13 @@ def json_object(text: str) -> dict[str, Any]:
 
 def hash_one(session: Session) -> None:
     """Tell a password as definitions hold it."""
+    from broker.control.password_hash import salted_hash
+
     password = _password(session, 0)
     if not password:
         raise Failure(DATA, "the password must not be empty")
     session.doing("Will hash password ...")
-    session.output.line(session.client.get("auth", "hash_password", password)["ok"])
+    session.output.line(salted_hash(password))
 
 
 VERBS: Final = (

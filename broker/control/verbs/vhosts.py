@@ -30,6 +30,8 @@ def _need_user(session: Session, name: str, exit_code: int = NO_USER) -> None:
 def add_vhost(session: Session) -> None:
     """Add a virtual host; one that is there already is left as it is."""
     name = session.arguments[0]
+    if not name:
+        raise Failure(DATA, "a virtual host's name must not be empty")
     session.doing(f'Adding vhost "{name}" ...')
     session.client.put("vhosts", name, body=_told(session))
 
