@@ -127,8 +127,9 @@ class Operator:
             connection.close(ConnectionForced(text))
 
     def start_app(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Let clients in again, unless maintenance or suspended listeners keep them out."""
-        self.broker.door.is_started = True
+        """Let clients in again; it ends maintenance and suspended listeners, too: RabbitMQ 3.10 listens anew."""
+        door = self.broker.door
+        door.is_started, door.is_suspended, door.is_under_maintenance = True, False, False
         self._tell_whether_open()
         return {}
 
