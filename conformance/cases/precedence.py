@@ -113,6 +113,13 @@ def a_used_tag_before_a_missing_queue(session: Session) -> None:
 
 
 @case(ref="basic.consume")
+def no_queue_declared_before_a_used_tag(session: Session) -> None:
+    queue, channel = session.queue(session.channel()), session.channel()
+    channel.consume(queue, consumer_tag="t")
+    channel.refused(404, "NOT_FOUND - no previously declared queue", "basic.consume", queue="", consumer_tag="t")
+
+
+@case(ref="basic.consume")
 def a_bad_priority_before_exclusive_use(session: Session) -> None:
     channel = session.channel()
     queue = session.queue(channel)

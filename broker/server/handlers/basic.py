@@ -14,7 +14,7 @@ from broker.core.publish.addressed import REPLY_TO
 from broker.core.queues.reply import ReplyQueue
 from broker.core.unacked import spread
 from broker.server.channel import Channel
-from broker.server.handlers.queue import queue_to_read
+from broker.server.handlers.queue import named_queue, queue_to_read
 from protocol.delivery import DeliveryWriter
 from protocol.errors import NotAllowed, NotImplementedFault, PreconditionFailed
 
@@ -40,13 +40,14 @@ def basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
     ``check_consumer`` does.
     """
     connection = channel.connection
+    name = named_queue(channel, method.queue)
     tag = method.consumer_tag or channel.new_consumer_tag()
     if tag in channel.consumers:
         raise NotAllowed(f"attempt to reuse consumer tag '{tag}'")
-    if method.queue == REPLY_TO:
+    if name == REPLY_TO:
         _consume_replies(channel, method, tag)
         return
-    queue = queue_to_read(channel, method.queue)
+    queue = queue_to_read(channel, name)
     arguments: dict[str, Any] = method.arguments or {}
     consumer = Consumer(
         tag,
