@@ -25,8 +25,8 @@ CARRIED: Final = (
     *(
         f"control/{name}.py"
         for name in (
-            *("__init__", "admin", "admin_options", "admin_second", "client", "failures", "socket_path", "tables"),
-            "url_http",
+            *("__init__", "admin", "admin_connection", "admin_help", "admin_kinds", "admin_options", "admin_second"),
+            *("client", "failures", "password_hash", "socket_path", "tables", "url_http"),
         )
     ),
 )
