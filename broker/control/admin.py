@@ -270,16 +270,23 @@ class Admin:
 
     def export(self, words: list[str]) -> None:
         """Write the definitions to a file."""
-        path = only(words)
+        path = self._file(words)
         definitions = self.client.get("definitions", *self._vhost_if_given())
         Path(path).write_text(json.dumps(definitions, ensure_ascii=False), encoding="utf-8")
         self.say(f'Exported definitions for {self.options.host} to "{path}"')
 
     def import_file(self, words: list[str]) -> None:
         """Take over the definitions in a file."""
-        path = only(words)
+        path = self._file(words)
         self.client.request("POST", ("definitions", *self._vhost_if_given()), Path(path).read_bytes())
         self.say(f'Uploaded definitions from "{path}" to {self.options.host}.')
+
+    def _file(self, words: list[str]) -> str:
+        """Return the one file that is named. Raises Failure, also for ``export --file`` without ``definitions``."""
+        path = only(words)
+        if self._is_second and "=" in path:
+            raise Failure(FAILED, f'Argument "{path.partition("=")[0]}" not recognised')
+        return path
 
     def _vhost_if_given(self) -> tuple[str, ...]:
         return (self.options.vhost,) if self.options.vhost else ()

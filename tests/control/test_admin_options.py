@@ -143,6 +143,7 @@ def test_lists_have_columns_and_pages(admin: Admin, quiet: Admin) -> None:
         ("queues list --table-style rococo", "*** argument --table-style: invalid choice"),
         ("queues show --name a --cheese x", '*** Argument "cheese" not recognised'),
         ("parameters list_in", "*** --component is required"),
+        ("export --file x", '*** Argument "file" not recognised'),
         ("show churn --cheese x", '*** Argument "cheese" not recognised'),
         ("health_check local_alarms --cheese x", '*** Argument "cheese" not recognised'),
         ("passwords salt_and_hash --password secret", "*** the password is required"),
