@@ -388,7 +388,7 @@ class Connection(asyncio.Protocol):
         """Take ``event`` and all that follows it only when what it needs is there."""
         self._held = [event]
         self.pause_reading(why)
-        wait(partial(self.broker.loop.call_soon, self._take_held))
+        wait(self._take_held if why == "signing keys" else partial(self.broker.loop.call_soon, self._take_held))
 
     def wait_for_client(self) -> None:
         """After a reply that may be large: do nothing more for a client that does not read what it has asked for."""
