@@ -1,6 +1,7 @@
 """What cannot be done at once without keeping everybody waiting, or losing something: it is asked for again."""
 
 from collections.abc import Callable
+from functools import partial
 
 Wait = Callable[[Callable[[], object]], object]
 
@@ -10,12 +11,15 @@ def _others_first(then: Callable[[], object]) -> None:
 
 
 class NotYet(Exception):
-    """Nothing was done: ask again. ``wait(then)`` has ``then()`` called when it is worth it.
-
-    ``then`` is to have the request made in another turn of the loop, so that others get theirs; nothing that the same
-    client sent behind it may come before.
-    """
+    """Nothing was done: ask again when ``wait(then)`` calls ``then()``, before what the same client sent behind it."""
 
     def __init__(self, wait: Wait = _others_first) -> None:
         super().__init__()
-        self.wait = wait
+        self._wait = wait
+
+    def in_another_turn(self, call_soon: Wait) -> Wait:
+        """Return how to wait: what is given to it is called when it is worth it, after others have had their turn.
+
+        ``call_soon`` is the loop's.
+        """
+        return lambda then: self._wait(partial(call_soon, then))

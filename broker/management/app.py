@@ -161,7 +161,7 @@ async def worth_it(later: NotYet) -> None:
     """Return when what could not be done yet may be tried again."""
     loop = asyncio.get_running_loop()
     asked: asyncio.Future[None] = loop.create_future()
-    later.wait(lambda: loop.call_soon(lambda: None if asked.done() else asked.set_result(None)))
+    later.in_another_turn(loop.call_soon)(lambda: None if asked.done() else asked.set_result(None))
     await asked
 
 

@@ -272,7 +272,7 @@ class Connection(asyncio.Protocol):
         except KeysWanted:
             self._hold(event, "signing keys", self.broker.admission.fetch_keys)
         except NotYet as later:
-            self._hold(event, "held request", later.wait)
+            self._hold(event, "held request", later.in_another_turn(self.broker.loop.call_soon))
         except ChannelException as error:
             assert channel is not None
             self._fail_channel(channel, error, class_id, method_id)
@@ -388,7 +388,7 @@ class Connection(asyncio.Protocol):
         """Take ``event`` and all that follows it only when what it needs is there."""
         self._held = [event]
         self.pause_reading(why)
-        wait(self._take_held if why == "signing keys" else partial(self.broker.loop.call_soon, self._take_held))
+        wait(self._take_held)
 
     def wait_for_client(self) -> None:
         """After a reply that may be large: do nothing more for a client that does not read what it has asked for."""
