@@ -65,21 +65,27 @@ def pile_up(address: Address, count: int) -> float:
     (octets, each) = next(same_messages("", QUEUE, BODY_OCTETS, persistent=False, chunk_octets=CHUNK_OCTETS).chunks)
     client.socket.settimeout(None)
     began_s = time.monotonic()
-    sent = 0
-    while sent + each <= count:
+    publish_pile(client, QUEUE, octets, each, count)
+    lasted_s = time.monotonic() - began_s
+    client.close()
+    return lasted_s
+
+
+def publish_pile(client: Client, queue: str, octets: bytes | bytearray, each: int, count: int) -> None:
+    """Publish ``count`` messages, of which ``octets`` holds ``each``, and return when so many wait in ``queue``.
+
+    Raises RoundFailed when no more come.
+    """
+    for _ in range(count // each):
         client.socket.sendall(octets)
-        sent += each
-    client.socket.sendall(octets[: len(octets) // each * (count - sent)])
+    client.socket.sendall(octets[: len(octets) // each * (count % each)])
     waiting, changed_s = -1, time.monotonic()
     while waiting < count:
-        now = client.declare_queue(QUEUE, passive=True)
+        now = client.declare_queue(queue, passive=True)
         if now != waiting:
             waiting, changed_s = now, time.monotonic()
         elif time.monotonic() - changed_s > STALL_S:
             raise RoundFailed(f"only {waiting} of {count} messages arrived")
-    lasted_s = time.monotonic() - began_s
-    client.close()
-    return lasted_s
 
 
 def drain(address: Address, count: int) -> float:
@@ -89,17 +95,21 @@ def drain(address: Address, count: int) -> float:
     buffer = bytearray(READ_OCTETS)
     client.socket.settimeout(STALL_S)
     began_s = time.monotonic()
-    client.consume(QUEUE, "c", no_ack=True)
-    early = client.unread
-    client.unread = bytearray()
-    if early:
-        counter.feed(early, len(early))
-    while counter.delivered < count:
-        size = client.socket.recv_into(buffer)
-        if not size:
-            raise BrokerRefused("connection lost while draining")
-        counter.feed(buffer, size)
+    take_until(client, QUEUE, counter, buffer, count)
     lasted_s = time.monotonic() - began_s
     client.close()
     counter.finish(client.unread)
     return lasted_s
+
+
+def take_until(client: Client, queue: str, counter: DeliveryCounter, buffer: bytearray, count: int) -> None:
+    """Consume from ``queue``, as "c", until ``counter`` has had ``count`` deliveries. Raises BrokerRefused."""
+    client.consume(queue, "c", no_ack=True)
+    early, client.unread = client.unread, bytearray()
+    if early:
+        counter.feed(early, len(early))
+    while counter.delivered < count:
+        octets = client.socket.recv_into(buffer)
+        if not octets:
+            raise BrokerRefused("connection lost while draining")
+        counter.feed(buffer, octets)

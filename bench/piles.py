@@ -7,8 +7,9 @@ figure. It is most of it for piles of ten.
 import time
 from dataclasses import dataclass
 
+from bench.backlog import STALL_S, publish_pile, take_until
 from bench.beside import Beside
-from bench.client import Address, BrokerRefused, Client
+from bench.client import Address, Client
 from bench.deliveries import DeliveryCounter
 from bench.messages import same_messages
 from bench.meter import Load, Meter
@@ -19,7 +20,6 @@ BODY_OCTETS = 128
 CHUNK_OCTETS = 1 << 16
 READ_OCTETS = 1 << 18
 LIMIT_S = 900.0
-STALL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,39 +63,12 @@ def _pile_and_drain(address: Address, size: int, window_s: float) -> tuple[int, 
     began_s = time.monotonic()
     lasted_s, total = 0.0, 0
     while lasted_s < window_s:
-        for _ in range(size // each):
-            publisher.socket.sendall(octets)
-        publisher.socket.sendall(octets[: len(octets) // each * (size % each)])
-        _wait_for(publisher, size)
+        publish_pile(publisher, QUEUE, octets, each, size)
         total += size
-        _drain(consumer, counter, buffer, total)
+        take_until(consumer, QUEUE, counter, buffer, total)
+        consumer.cancel("c")
         lasted_s = time.monotonic() - began_s
     publisher.close()
     consumer.close()
     counter.finish(consumer.unread)
     return total, lasted_s
-
-
-def _wait_for(client: Client, size: int) -> None:
-    """Return when so many messages wait in the queue. Raises RoundFailed when no more come."""
-    waiting, changed_s = -1, time.monotonic()
-    while waiting < size:
-        now = client.declare_queue(QUEUE, passive=True)
-        if now != waiting:
-            waiting, changed_s = now, time.monotonic()
-        elif time.monotonic() - changed_s > STALL_S:
-            raise RoundFailed(f"only {waiting} of {size} messages arrived")
-
-
-def _drain(client: Client, counter: DeliveryCounter, buffer: bytearray, until: int) -> None:
-    """Consume until ``until`` messages have been delivered since the first pile."""
-    client.consume(QUEUE, "c", no_ack=True)
-    early, client.unread = client.unread, bytearray()
-    if early:
-        counter.feed(early, len(early))
-    while counter.delivered < until:
-        octets = client.socket.recv_into(buffer)
-        if not octets:
-            raise BrokerRefused("connection lost while draining")
-        counter.feed(buffer, octets)
-    client.cancel("c")
