@@ -10,9 +10,9 @@ PAUSE_S: Final = 0.01
 Result = TypeVar("Result")
 
 
-def until(condition: Callable[[], Result], what: str) -> Result:
-    """Return the first true result of ``condition``, asked again and again; AssertionError after a minute."""
-    deadline_s = time.monotonic() + DEADLINE_S
+def until(condition: Callable[[], Result], what: str, seconds: float = DEADLINE_S) -> Result:
+    """Return the first true result of ``condition``, asked again and again; AssertionError after ``seconds``."""
+    deadline_s = time.monotonic() + seconds
     while not (result := condition()):
         assert time.monotonic() < deadline_s, what
         time.sleep(PAUSE_S)

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from tests.brokers import RunningBroker, clean_environment
 from tests.management.client import Api
+from tests.waiting import until
 
 DEADLINE_S: Final = 90.0
 
@@ -30,15 +30,14 @@ def require(*modules: str) -> None:
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
     """Return when ``is_so()``; an OSError means not yet."""
-    until = time.monotonic() + DEADLINE_S
-    while True:
+
+    def is_so_now() -> bool:
         try:
-            if is_so():
-                return
+            return is_so()
         except OSError:
-            pass
-        assert time.monotonic() < until, f"{what}: not within {DEADLINE_S:g} s"
-        time.sleep(0.1)
+            return False
+
+    until(is_so_now, f"{what}: not within {DEADLINE_S:g} s", DEADLINE_S)
 
 
 def free_port() -> int:
