@@ -5,7 +5,7 @@ Looked at only when some megabytes have come since the last look, so that an app
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from broker.core.queues.paged import Shapes
 from storage.reading import Found
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LIMIT_OCTETS: Final = 128 << 20
 LOOK_OCTETS: Final = 4 << 20
+LOOK_OCTETS_A_QUEUE: Final = 1 << 10
+"""Looked at less often where there are thousands, a quarter of the limit at most: a look passes over each."""
 HEAD_OCTETS: Final = 4 << 20
 """Kept of a queue's head, and read ahead; less where many queues are paged."""
 HEAD_OCTETS_LEAST: Final = 1 << 14
@@ -112,11 +114,11 @@ class Residency:
         self.list_unacked: Callable[[], Iterable[Holder]] = tuple
         """Says who holds deliveries that are not acked."""
         self._page: tuple[Page, dict[int, Stretch]] | None = None
-        self._queues: WeakSet[ClassicQueue] = WeakSet()
+        self._queues: WeakValueDictionary[int, ClassicQueue] = WeakValueDictionary()
 
     def watch(self, queue: "ClassicQueue") -> None:
         """Count ``queue`` from now on, as long as it is there."""
-        self._queues.add(queue)
+        self._queues[id(queue)] = queue
 
     @property
     def resident_octets(self) -> int:
@@ -124,7 +126,8 @@ class Residency:
         return self.kept_octets + sum(holder.resident_octets() for holder in self._holders())
 
     def _holders(self) -> Iterator[Holder]:
-        yield from self._queues
+        """Yield who may keep something. An empty queue keeps nothing and is not asked: there may be thousands."""
+        yield from [each for ref in self._queues.valuerefs() if (each := ref()) is not None and each.message_count]
         yield from self.list_unacked()
 
     @property
@@ -144,6 +147,8 @@ class Residency:
         self._page = None
         if self.store is None:
             return
+        look_octets = max(LOOK_OCTETS, LOOK_OCTETS_A_QUEUE * len(self._queues))
+        self._look_octets = min(look_octets, self.limit_octets // 4)
         sizes = [(size, holder) for holder in self._holders() if (size := holder.resident_octets()) > 0]
         surplus = self.kept_octets + sum(size for size, _ in sizes) + self._look_octets - self.limit_octets
         if surplus <= 0:

@@ -29,7 +29,7 @@ from broker.server.broker import Broker
 from broker.server.clock import Clock
 from broker.server.recovery_progress import RecoveryProgress
 from broker.server.refusals import OAuth2Error
-from broker.server.resources import ResourceWatch
+from broker.server.resources import ResourceWatch, keep_memory_at_hand
 from broker.server.surging import SurgingConnection
 from broker.server.tls import Certificates, TlsError, amqp_files, http_files
 from broker.server.unlogged import LEVELS
@@ -197,6 +197,7 @@ class Life:
         gc.freeze()
         gc.set_threshold(*COLLECTED_AFTER)
         gc.enable()
+        keep_memory_at_hand()
         for number in STOP_SIGNALS:
             catch_signal(loop, number, self.stop)
         if hasattr(signal, "SIGHUP"):

@@ -28,6 +28,13 @@ NEAR_SHARE: Final = 0.8  # of the memory allowed
 RETURN_OCTETS: Final = 32 << 20  # above what was resident at the start, freed memory is worth returning ...
 RETURN_MS: Final = 5000  # ... this often; it takes some milliseconds
 
+KEPT_OCTETS: Final = 32 << 20
+"""Free memory at the heap's end that is not returned at once."""
+MAPPED_FROM_OCTETS: Final = 8 << 20
+"""What is at least so large is a mapping of its own, which goes back when it is freed; reads and writes are smaller."""
+_M_TRIM_THRESHOLD: Final = -1  # As malloc.h of the GNU C library numbers them.
+_M_MMAP_THRESHOLD: Final = -3
+
 
 class ResourceWatch:
     """Raises an alarm when a limit is passed and clears it when it no longer is.
@@ -164,3 +171,15 @@ def give_memory_back() -> None:
     """Have the C library return to the system what it keeps for later, or the alarm might never end."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def keep_memory_at_hand() -> None:
+    """Have the C library keep what is freed by one read for the next, up to ``KEPT_OCTETS``.
+
+    By itself glibc returns it as soon as a few hundred KiB are free where the heap happens to end, and each page is
+    a fault when it is taken again, for every read. ``give_memory_back`` returns what has become much.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_TRIM_THRESHOLD, KEPT_OCTETS)
+        library.mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM_OCTETS)

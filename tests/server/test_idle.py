@@ -51,12 +51,16 @@ def test_ten_thousand_idle_queues_add_no_call_to_a_message(tmp_path: Path) -> No
         consumer.send(commands.Basic.Consume, queue="q", consumer_tag="c")
         tags = iter(range(1, 1000))
         alone = [calls_of_a_message(node, publisher, consumer, next(tags)) for _ in range(5)]
+        look_alone = calls_made(node.broker.residency.relieve)
+        timers_alone = node.clock.timer_count
         vhost = node.broker.vhosts["/"]
         for number in range(IDLE_QUEUES):
             vhost.declare_queue(f"idle-{number}", owner=None, durable=bool(number % 2), arguments={})
         node.settle()
         beside = [calls_of_a_message(node, publisher, consumer, next(tags)) for _ in range(5)]
         assert beside[-1] == alone[-1]
+        assert calls_made(node.broker.residency.relieve) == look_alone, "a look at what is in memory asks empty queues"
+        assert node.clock.timer_count == timers_alone
 
 
 def calls_of_a_message(node: Node, publisher: Client, consumer: Client, tag: int) -> int:
