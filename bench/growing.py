@@ -1,4 +1,4 @@
-"""The workloads whose queues, consumers, bindings or priorities grow in the series."""
+"""The workloads whose queues, idle queues, consumers, bindings or priorities grow in the series."""
 
 import random
 import struct
@@ -52,6 +52,29 @@ class GrowingQueues(Workload):
         source = random.Random(self.size)
         publishes = [wire.encode_publish("", self.queue_name(index)) for index in range(self.queues)]
         return _stream([source.choice(publishes) + _content(number) for number in range(CHUNK_MESSAGES * CHUNK_COUNT)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowingIdle(Workload):
+    """One queue in use, and ``size`` others that are empty and have no consumer."""
+
+    size: int
+
+    def idle_names(self) -> list[str]:
+        return [f"bench-{self.name}-unused-{index:06}" for index in range(self.size)]
+
+    def stream(self, producer_index: int) -> Stream:
+        publish = wire.encode_publish("", self.queue_name(0))
+        return _stream([publish + _content(number) for number in range(CHUNK_MESSAGES * CHUNK_COUNT)])
+
+    def declare(self, client: Client) -> None:
+        # The zero argument of super() looks in the class before slots were added to it.
+        Workload.declare(self, client)
+        call_many(client, (client.encode_declare(name) for name in self.idle_names()))
+
+    def remove(self, client: Client) -> None:
+        Workload.remove(self, client)
+        call_many(client, (client.encode_delete(name) for name in self.idle_names()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

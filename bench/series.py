@@ -12,9 +12,10 @@ from typing import Final
 from bench.client import Address, BrokerRefused
 from bench.comparison import Broker
 from bench.figures import Effort
-from bench.growing import GrowingBindings, GrowingConsumers, GrowingPriorities, GrowingQueues
+from bench.growing import GrowingBindings, GrowingConsumers, GrowingIdle, GrowingPriorities, GrowingQueues
 from bench.piles import measure_piles
 from bench.rounds import RoundFailed, run_round
+from bench.workloads import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class SeriesRow:
 
 
 def _measure_growing(
-    make: Callable[[int], GrowingQueues | GrowingConsumers | GrowingBindings | GrowingPriorities],
+    make: Callable[[int], Workload],
 ) -> Callable[[Address, int, Effort], Point]:
     def measure(address: Address, size: int, effort: Effort) -> Point:
         result = run_round(address, make(size), window_s=effort.window_s, warm_up_s=effort.warm_up_s)
@@ -93,6 +94,12 @@ SERIES: Final = {
             "queues, a consumer each",
             (1, 10, 100, 1000),
             _measure_growing(lambda size: GrowingQueues(name="queues", title="", size=size, queues=size)),
+        ),
+        Series(
+            "idle",
+            "idle queues beside one in use",
+            (1, 100, 10_000),
+            _measure_growing(lambda size: GrowingIdle(name="idle", title="", size=size)),
         ),
         Series(
             "consumers",
