@@ -34,6 +34,7 @@ from protocol.content import (
 )
 from protocol.errors import FrameError, UnexpectedFrame, frame_excerpt
 from protocol.keyed import KeyedCutter, KeyedPublish
+from protocol.repeated import REPEATED_OCTETS, MethodFrame, find_frame, remember
 
 PUBLISH_IDS: Final = b"\x00\x3c\x00\x28"
 ACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x50"
@@ -105,16 +106,6 @@ class Ack:
         self.multiple = multiple
 
 
-class MethodFrame:
-    """Any other method frame: its channel and its payload (class id, method id, arguments)."""
-
-    __slots__ = ("channel", "payload")
-
-    def __init__(self, channel: int, payload: bytes) -> None:
-        self.channel = channel
-        self.payload = payload
-
-
 Event = PublishRun | OversizeContent | Ack | MethodFrame
 
 
@@ -153,12 +144,20 @@ class _PendingContent:
         self.is_dropped = False
 
 
+_NONE_YET: Final = _KnownPublish(b"", PublishMethod(0, "", "", b"", 0))  # which no message is published like
+
+
 class FrameReader:
     """Cuts a connection's octets into events; ``feed`` it every read, in order.
 
     ``frame_max`` (octets, whole frames) may be set anew after tuning. A message over ``max_message_octets``
     comes as OversizeContent. Spec: AMQP 0-9-1, 4.2.3 and 4.2.6.
     """
+
+    __slots__ = (
+        *("_alike", "_cutters", "_held", "_held_octets", "_keyed_misses", "_keyed_rest", "_known", "_last", "_needed"),
+        *("_pending", "_run_limit", "frame_max", "max_message_octets", "on_forget"),
+    )
 
     def __init__(self, frame_max: int, max_message_octets: int) -> None:
         self.frame_max = frame_max
@@ -167,7 +166,7 @@ class FrameReader:
         self._held_octets = 0
         self._needed = 0
         self._known: dict[bytes, _KnownPublish] = {}
-        self._last = _KnownPublish(b"", PublishMethod(0, "", "", b"", 0))
+        self._last = _NONE_YET
         # By what a publish frame has beside its routing key.
         self._cutters: dict[bytes, KeyedCutter] = {}
         # How many publishes the next look for such a run is put off: grows while there are none.
@@ -201,6 +200,8 @@ class FrameReader:
                     return iter((PublishRun(known.publish, known.fixed, [data[len(known.prefix) :]]),))
             elif octets == ACK_OCTETS and data.startswith(ACK_HEAD, 3) and data[0] == FRAME_METHOD:
                 return iter(self._ack_run(data, 0, octets)[0])
+            elif octets <= REPEATED_OCTETS and (method := find_frame(data)) is not None:
+                return iter((method,))
         return self._walk(data)
 
     def _walk(self, data: bytes) -> Iterator[Event]:
@@ -515,7 +516,10 @@ class FrameReader:
         if data[stop - 1] != FRAME_END:
             raise _bad_frame_end(kind, payload, data[stop - 1])
         if kind == FRAME_METHOD:
-            return self._method(data[at:stop], channel, payload), stop
+            event = self._method(data[at:stop], channel, payload)
+            if stop - at <= REPEATED_OCTETS and type(event) is MethodFrame:
+                remember(data[at:stop], event)
+            return event, stop
         if kind == FRAME_HEADER:
             return self._header(data[at:stop], channel, payload), stop
         if kind == FRAME_BODY:

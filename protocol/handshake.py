@@ -248,6 +248,11 @@ class Handshake:
         self._state = _State.STARTING
         return self._offer.start_frame(" ".join(self._mechanisms))
 
+    def resume(self, user: str, mechanism: str, client_properties: FieldTable) -> None:
+        """Go on where connection.tune has been sent to a client who is known, by other means, to have logged in."""
+        self.user, self._mechanism, self._client_properties = user, mechanism, client_properties
+        self._state = _State.TUNING
+
     def receive(self, channel: int, payload: bytes) -> bytes:
         """Take a method frame's payload and return the octets to send.
 
@@ -361,10 +366,10 @@ class Handshake:
             mechanism=self._mechanism,
         )
         self._state = _State.OPEN
-        return _OPEN_OK
+        return OPEN_OK
 
 
-_OPEN_OK: Final = encode_method(0, Connection.OpenOk())
+OPEN_OK: Final = encode_method(0, Connection.OpenOk())
 
 UNLIMITED_FRAME_OCTETS: Final = 0x7FFF_FFFF
 """The frame_max that stands for none on both sides."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from broker.core.access.access import Access
 from broker.core.access.control import AccessControl
 from broker.core.access.limits import MAX_CHANNELS, MAX_CONNECTIONS, limit_reached
+from broker.core.access.users import User
 from broker.server.refusals import OAuth2Error, Refused
 from protocol.constants import CONNECTION_OPEN
 from protocol.errors import ConnectionForced, NotAllowed
@@ -35,10 +36,14 @@ class LoginCounts:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who has logged in. ``grant`` is what its token lets it do; None for one of the node's own users."""
+    """Who has logged in. ``grant`` is what its token lets it do; None for one of the node's own users.
+
+    ``checked`` is such a user as it was when its password was right; None where there was no password.
+    """
 
     name: str
     grant: "Grant | None" = None
+    checked: User | None = None
 
 
 class Admission:
@@ -85,7 +90,7 @@ class Admission:
                 if self._control.users.is_login(user, password):
                     if self._may_come(user, is_local):
                         self._count(True, source, user, protocol)
-                        return Visitor(user)
+                        return Visitor(user, None, self._control.users.get(user))
                     why = f"user '{user}' can only connect from the broker's own machine (loopback_users)"
             elif self.tokens is not None and password.count(b".") >= TOKEN_DOTS:
                 grant = self.tokens.check(password)
@@ -98,6 +103,19 @@ class Admission:
                     return Visitor(grant.user, grant)
         self._count(False, source, user, protocol)
         raise Refused(why)
+
+    def lets_in_again(self, visitor: Visitor, *, is_local: bool, source: str, protocol: str) -> bool:
+        """Let in who says the same as ``visitor`` has said, and count it, if nothing of the user has changed since.
+
+        If not, nothing is counted yet: it may have to log in as everybody.
+        """
+        name = visitor.name
+        if visitor.checked is None or not self._control.users.is_same(visitor.checked):
+            return False
+        if not is_local and name in self._loopback_users:
+            return False
+        self._count(True, source, name, protocol)
+        return True
 
     def log_in_by_certificate(self, user: str, *, is_local: bool, source: str, protocol: str) -> Visitor:
         """Return ``user``, whom a checked client certificate names, and count it. Raises Refused."""
@@ -132,11 +150,12 @@ class Admission:
         self.sources[key] = by_source
         if len(self.sources) > SOURCES_MAX:
             del self.sources[next(iter(self.sources))]
-        for counts in (self.logins, by_source):
-            if is_right:
-                counts.succeeded += 1
-            else:
-                counts.failed += 1
+        if is_right:
+            self.logins.succeeded += 1
+            by_source.succeeded += 1
+        else:
+            self.logins.failed += 1
+            by_source.failed += 1
 
     def access(self, visitor: Visitor, vhost: str) -> Access:
         """Return the checks of a visitor in a virtual host."""
@@ -149,13 +168,14 @@ class Admission:
         """
         if self.connection_max and sum(map(len, self._by_vhost.values())) >= self.connection_max:
             _refuse(f"connection refused: node connection limit ({self.connection_max}) is reached")
-        limits = self._control.vhosts[vhost].limits
-        limit = limit_reached(limits, MAX_CONNECTIONS, len(self._by_vhost.get(vhost, ())))
-        if limit is not None:
-            _refuse(f"access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached")
-        limit = limit_reached(self._control.users.limits_of(user), MAX_CONNECTIONS, len(self._by_user.get(user, ())))
-        if limit is not None:
-            _refuse(f"connection refused for user '{user}': user connection limit ({limit}) is reached")
+        if limits := self._control.vhosts[vhost].limits:
+            limit = limit_reached(limits, MAX_CONNECTIONS, len(self._by_vhost.get(vhost, ())))
+            if limit is not None:
+                _refuse(f"access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached")
+        if limits := self._control.users.limits_of(user):
+            limit = limit_reached(limits, MAX_CONNECTIONS, len(self._by_user.get(user, ())))
+            if limit is not None:
+                _refuse(f"connection refused for user '{user}': user connection limit ({limit}) is reached")
         return self._control.may_enter(user, vhost) if grant is None else grant.may_enter(vhost)
 
     def check_channel(self, user: str) -> None:
@@ -175,8 +195,12 @@ class Admission:
 
     def entered(self, connection: "Connection") -> None:
         """Count a connection that has been opened."""
-        self._by_user.setdefault(connection.user, set()).add(connection)
-        self._by_vhost.setdefault(connection.vhost.name, set()).add(connection)
+        for kept, name in ((self._by_user, connection.user), (self._by_vhost, connection.vhost.name)):
+            connections = kept.get(name)
+            if connections is None:
+                kept[name] = {connection}
+            else:
+                connections.add(connection)
 
     def left(self, connection: "Connection") -> None:
         """Count it no more."""

@@ -42,13 +42,16 @@ from broker.server.channel import Channel
 from broker.server.clock import Clock
 from broker.server.consumer_timeouts import ConsumerTimeouts
 from broker.server.counters import Counters
+from broker.server.deadlines import Deadlines
 from broker.server.departures import Departures
 from broker.server.descriptors import DescriptorRoom
 from broker.server.door import Door
 from broker.server.firehose import Firehose
+from broker.server.limits import CLOSE_LINGER_MS
 from broker.server.login import Login
 from broker.server.message_sizes import MessageSizes, SizingChannel
 from broker.server.recovery_progress import RecoveryProgress
+from broker.server.returning import ReturningClients
 from broker.server.surge import Surges
 from broker.server.tls import TlsFiles
 from broker.server.unlogged import UnloggedMessages
@@ -59,6 +62,7 @@ log = structlog.get_logger("leveret.broker")
 
 if TYPE_CHECKING:
     from broker.server.connection import Connection
+    from broker.server.peer import Peer
     from broker.server.resources import ResourceWatch
 
 PASSES_A_READ = 4
@@ -111,7 +115,7 @@ class Broker:
             self.admission.tokens = load_token_login()(settings, clock, loop)
         self.touched: list[ClassicQueue] = []
         self.confirming: list[Channel] = []
-        self.unwritten: list[Connection] = []
+        self.unwritten: list[Peer] = []
         self.departures = Departures(self.schedule_finish)
         self.surges = Surges(lambda: self.enqueuer.run_count)
         messages = UnloggedMessages(store) if settings.durability == "memory" else store
@@ -157,6 +161,10 @@ class Broker:
             heartbeat_s=settings.heartbeat_s,
             durability=settings.durability,
         )
+        self.returning = ReturningClients(self._offer, self.vhosts, self.random.randbytes(32))
+        handshake_ms = int(settings.handshake_timeout_s * 1000)
+        self.handshakes: Deadlines[Connection] = Deadlines(clock, handshake_ms, lambda late: late.has_taken_too_long())
+        self.leaving: Deadlines[Peer] = Deadlines(clock, CLOSE_LINGER_MS, lambda late: late.abort())
 
     # Life
 

@@ -22,7 +22,7 @@ class Burst:
     Only that thread may call: others' lines do not wait, and may stand before earlier ones of this one.
     """
 
-    __slots__ = ("_call_later", "_last_ns", "_lines", "_make_line", "_thread", "_wall_ns", "_write")
+    __slots__ = ("_call_later", "_last_ns", "_lines", "_make_line", "_thread", "_wall_ns", "_write", "has_info")
 
     def __init__(
         self,
@@ -39,6 +39,8 @@ class Burst:
         self._thread = threading.get_ident()
         self._lines: list[tuple[int, str, str, Mapping[str, Any]]] = []
         self._last_ns = 0
+        self.has_info = True
+        """Whether lines of level info are written at all: for who calls without a logger that sees to it."""
 
     def is_of_this_thread(self) -> bool:
         """Whether who calls is the thread whose lines wait here."""
@@ -58,6 +60,10 @@ class Burst:
         if len(lines) >= GATHERED_MAX:
             self.write_out()
         return True
+
+    def write_now(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
+        """Write a line that does not wait."""
+        self._write(self._make_line(self._wall_ns(), level, event, fields))
 
     def write_out(self) -> None:
         """Write what waits."""

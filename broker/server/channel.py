@@ -568,8 +568,13 @@ class Channel:
 
     def close(self) -> None:
         """Leave the channel: consumers go, unacked messages return to their queues, a transaction is undone."""
-        self.send_confirms()
         counters = self.broker.counters
+        if not (self._tallies or self.consumers or self._next_tag > 1 or self.transaction or self._published_count):
+            counters.channels_closed += 1  # Nothing was done on it.
+            self.is_closing = True
+            self.can_deliver = False
+            return
+        self.send_confirms()
         counters.fold_channel(self)
         counters.channels_closed += 1
         self.is_closing = True
@@ -591,9 +596,3 @@ class Channel:
         self._confirms.clear()
         self.routes.clear()
         self._tallies.clear()
-
-
-def forget_routes(channels: dict[int, Channel]) -> None:
-    """Forget the ways of publish methods that will not come again."""
-    for channel in channels.values():
-        channel.routes.clear()

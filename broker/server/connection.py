@@ -5,7 +5,7 @@ way of channels and handlers only. Spec: AMQP 0-9-1, 2.2.4, 4.2 and the connecti
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from itertools import chain
 from typing import cast
@@ -16,16 +16,14 @@ from pamqp.base import Frame
 
 from broker.core.access.access import Access
 from broker.core.later import NotYet, Wait
-from broker.core.messages import Stretch
 from broker.core.vhosts import VirtualHost
+from broker.server import logs
 from broker.server.broker import Broker
-from broker.server.channel import Channel, forget_routes
-from broker.server.clock import Timer
+from broker.server.channel import Channel
 from broker.server.handlers.secret import update_secret
 from broker.server.handlers.table import METHOD_HANDLERS
 from broker.server.heartbeat import Heartbeat
 from broker.server.limits import (
-    CLOSE_LINGER_MS,
     LARGE_OCTETS,
     METHODS_A_TURN,
     OUT_LIMIT_OCTETS,
@@ -37,6 +35,8 @@ from broker.server.limits import (
     Pause,
 )
 from broker.server.login import KeysWanted, Login, is_loopback
+from broker.server.peer import Peer
+from broker.server.returning import ReturningClient, frame_of
 from broker.server.tls import PeerTls, peer_tls
 from broker.server.unexpected import ids_of_event, not_open
 from protocol.constants import PROTOCOL_HEADER_OCTETS
@@ -53,28 +53,31 @@ from protocol.errors import (
     with_ids,
     without_octets,
 )
-from protocol.frames import Ack, Event, FrameReader, MethodFrame, OversizeContent, PublishRun
+from protocol.frames import Ack, Event, FrameReader, OversizeContent, PublishRun
 from protocol.handshake import Handshake, Negotiated
-from protocol.methods import AccessRequest, AccessRequestOk, decode_method, encode_empty, encode_method
+from protocol.methods import AccessRequest, AccessRequestOk, encode_empty, encode_method
+from protocol.repeated import MethodFrame
 
 log = structlog.get_logger("leveret.connection")
 
 
-class Connection(asyncio.Protocol):
-    """One client. ``out`` holds the octets that the end of the read writes."""
+class Connection(Peer):
+    """One client."""
+
+    __slots__ = (
+        *("_again", "_handshake", "_header", "_held", "_is_closing", "_is_unread", "_methods_left"),
+        *("_reader", "_returning", "_said", "access", "channel_max", "frame_max", "has_published", "is_open", "login"),
+        *("negotiated", "reason", "tls", "user", "vhost"),
+    )
 
     def __init__(self, broker: Broker) -> None:
+        Peer.__init__(self, broker)  # super() is slow, and connections are many.
         settings = broker.settings
-        self.broker = broker
-        self.out: list[bytes] = []
-        self.channels: dict[int, Channel] = {}
-        self.is_writable = True
         self.frame_max = settings.frame_max
         self.channel_max = settings.channel_max
         self.user = ""
         self.vhost: VirtualHost
         self.access: Access
-        self.peer = ""
         self.tls: PeerTls | None = None
         self.reason = ""
         self.is_open = False
@@ -84,21 +87,14 @@ class Connection(asyncio.Protocol):
         self._again: Iterable[Event] = ()
         self._is_closing = self._is_unread = False
         self.has_published = False
-        self._pauses: set[Pause] = set()
-        self._transport: asyncio.Transport
-        self._out_octets = 0
-        self._is_unwritten = False
         self._header = b""
+        self._returning: ReturningClient | None = None
+        """What the client is, until it says what no client has said before; then there is a handshake."""
         self._handshake: Handshake | None = None
+        self._said: list[bytes] = []
         self._reader = FrameReader(settings.frame_max, broker.max_message_octets)
         self._reader.on_forget = partial(forget_routes, self.channels)
-        self._heartbeat: Heartbeat | None = None
-        self._deadline: Timer
-        self._capabilities: frozenset[str] = frozenset()
         self.negotiated: Negotiated | None = None
-        self.connected_ms = broker.clock.wall_ms()
-        self.received_octets = self.received_count = self.sent_octets = self.sent_count = 0
-        """Octets, and reads and writes, since the connection began."""
 
     # The transport's calls
 
@@ -110,16 +106,24 @@ class Connection(asyncio.Protocol):
         if opened is not None and not self.broker.descriptors.has_room_for(opened.fileno()):
             self._transport.abort()
             return
+        broker = self.broker
         peer = transport.get_extra_info("peername")
-        self.peer = f"{peer[0]}:{peer[1]}" if peer else "local socket"
-        self.broker.connections.add(self)
-        self.tls = peer_tls(transport.get_extra_info("ssl_object"), self.broker.settings.tls_login)
-        certified_user = self.tls.login if self.tls and self.broker.settings.tls_clients != "ignore" else None
-        is_local = not peer or is_loopback(peer[0])
-        self.login = Login(self.broker.admission, peer[0] if peer else "", is_local=is_local)
-        self._handshake = self.broker.new_handshake(self.login, certified_user)
-        limit_ms = int(self.broker.settings.handshake_timeout_s * 1000)
-        self._deadline = self.broker.clock.call_later(limit_ms, partial(self._drop, "handshake timeout"))
+        if peer:
+            self.peer = f"{peer[0]}:{peer[1]}"
+            self.login = Login(broker.admission, peer[0], is_local=is_loopback(peer[0]))
+        else:
+            self.peer = "local socket"
+            self.login = Login(broker.admission, "", is_local=True)
+        broker.connections.add(self)
+        encrypted = transport.get_extra_info("ssl_object")
+        if encrypted is not None:
+            self.tls = peer_tls(encrypted, broker.settings.tls_login)
+        if self.tls is not None and broker.settings.tls_clients != "ignore":
+            self._handshake = broker.new_handshake(self.login, self.tls.login)
+        else:
+            self._returning = ReturningClient(broker.returning, self.login)
+        self._deadlines = broker.handshakes
+        broker.handshakes.set(self)
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read, then let the broker finish: drain, confirm, write."""
@@ -131,6 +135,10 @@ class Connection(asyncio.Protocol):
         broker.residency.arrived_octets += len(data)
         broker.backpressure.pressed = None
         try:
+            if self._returning is not None:
+                if self._answer_as_before(self._returning, data):
+                    return
+                self._begin_handshake(self._returning)
             if self._handshake is not None and len(self._header) < PROTOCOL_HEADER_OCTETS:
                 data = self._receive_header(data)
             again, self._again = self._again, ()
@@ -182,13 +190,13 @@ class Connection(asyncio.Protocol):
             return  # It was refused as it came.
         self.broker.forget(self)
         self.stop_heartbeat()
-        self._deadline.cancel()
+        self._lift_deadline()
         self.login.cancel()
         self._leave()
         self.out.clear()
         if self.user:  # It has been open.
             reason = self.reason or (str(exc) if exc else "client closed the socket without connection.close")
-            log.info("connection closed", peer=self.peer, user=self.user, vhost=self.vhost.name, reason=reason)
+            logs.note(log, "connection closed", peer=self.peer, user=self.user, vhost=self.vhost.name, reason=reason)
         else:
             log.debug("connection ended in handshake", peer=self.peer, reason=self.reason)
         self.broker.schedule_finish()
@@ -253,7 +261,7 @@ class Connection(asyncio.Protocol):
         class_id, method_id = int.from_bytes(payload[:2]), int.from_bytes(payload[2:4])
         if channel is not None and channel.is_closing and class_id != 20:
             return
-        method = decode_method(payload, from_server=True)
+        method = event.decoded()
         try:
             if event.channel == 0:
                 self._handle_connection_method(method)
@@ -282,7 +290,7 @@ class Connection(asyncio.Protocol):
     def _handle_connection_method(self, method: Frame) -> None:
         if isinstance(method, commands.Connection.Close):
             self.reason = f"client closed it: {method.reply_code} {method.reply_text}"
-            must_wait = any(channel.is_holding for channel in self.channels.values())
+            must_wait = True in [channel.is_holding for channel in self.channels.values()]
             self._leave()
             if must_wait:
                 self.broker.store.promise(self._close_ok)
@@ -304,8 +312,9 @@ class Connection(asyncio.Protocol):
         self.send(encode_empty(0, commands.Connection.CloseOk))
         self.flush()
         self.stop_heartbeat()
-        self.resume_reading(*self._pauses)
-        self._set_deadline(CLOSE_LINGER_MS)
+        if self._pauses:
+            self.resume_reading(*self._pauses)
+        self._await_end()
 
     def _handle_channel_method(self, number: int, method: Frame, channel: Channel | None) -> None:
         if isinstance(method, commands.Channel.Open):
@@ -350,17 +359,42 @@ class Connection(asyncio.Protocol):
 
     # Handshake
 
+    def _answer_as_before(self, client: ReturningClient, data: bytes) -> bool:
+        """Answer a client that says what others have said before; False where it says something else."""
+        answer = client.answer(data)
+        if answer is None:
+            return False
+        if client.result is not None:
+            self._returning = None
+            self._opened(client.result)
+        if answer:
+            self.write_now(answer)
+        return True
+
+    def _begin_handshake(self, client: ReturningClient) -> None:
+        """Go through the rest of the handshake as with any client."""
+        self._returning = None
+        self._handshake = handshake = self.broker.new_handshake(self.login)
+        self._header, self._said = client.go_on_with(handshake)
+
     def _continue_handshake(self, event: MethodFrame) -> None:
         """Answer the client's next step; after connection.open the connection is open. Spec: 2.2.4."""
         handshake = self._handshake
         assert handshake is not None
         self.send(handshake.receive(event.channel, event.payload))
+        self._said.append(frame_of(event.payload))
         self._close_after_handshake(handshake)
         result = handshake.result
         if result is None:
             return
         self._handshake = None
-        self._deadline.cancel()
+        if self.login.visitor is not None:
+            self.broker.returning.learn(self._said, self.login.visitor, result)
+        self._said = []
+        self._opened(result)
+
+    def _opened(self, result: Negotiated) -> None:
+        self._lift_deadline()
         self.user = result.user
         self.vhost = self.broker.vhosts[result.vhost]
         self.access = self.login.access(result.vhost)
@@ -368,17 +402,16 @@ class Connection(asyncio.Protocol):
         if result.frame_max < SMALL_FRAME_OCTETS:
             self.broker.compat.permits("frames_below_8192_octets")
         self.channel_max = result.channel_max
-        self._capabilities = result.capabilities
         self.is_open = True
         self.negotiated = result
         self.broker.counters.connections_opened += 1
         self.broker.admission.entered(self)
-        self.login.watch(self.broker.clock, self.credential_expired)
+        if self.login.grant is not None:
+            self.login.watch(self.broker.clock, self.credential_expired)
         if result.heartbeat_s:
             self._heartbeat = Heartbeat(self.broker.clock, result.heartbeat_s, self._send_heartbeat, self._drop)
-        log.info(
-            "connection opened", peer=self.peer, user=self.user, vhost=result.vhost, client=result.client_properties
-        )
+        client = result.client_properties
+        logs.note(log, "connection opened", peer=self.peer, user=self.user, vhost=result.vhost, client=client)
 
     def credential_expired(self) -> None:
         """Close it: what it was let in by is good no more. RabbitMQ: OAuth 2.0, "Token Expiration"."""
@@ -427,92 +460,9 @@ class Connection(asyncio.Protocol):
             self.flush()
             self._transport.close()
 
-    @property
-    def name(self) -> str:
-        """What operators know it by: both ends, ``address:port -> address:port``."""
-        here = self._transport.get_extra_info("sockname")
-        return f"{self.peer} -> {here[0]}:{here[1]}" if isinstance(here, tuple) else f"{self.peer} -> local socket"
-
-    @property
-    def unwritten_octets(self) -> int:
-        """What waits to be sent to the client."""
-        return self._transport.get_write_buffer_size()
-
-    @property
-    def is_tls(self) -> bool:
-        """Whether it is encrypted."""
-        return self._transport.get_extra_info("ssl_object") is not None
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether nothing is read from it for now."""
-        return bool(self._pauses)
-
     def has_capability(self, name: str) -> bool:
         """Say whether the client announced ``name`` in its capabilities."""
-        return name in self._capabilities
-
-    # Writing
-
-    def send(self, octets: bytes) -> None:
-        """Add whole frames to what the end of the read writes."""
-        self.out.append(octets)
-        self._out_octets += len(octets)
-        if not self._is_unwritten:
-            self._is_unwritten = True
-            self.broker.unwritten.append(self)
-
-    def delivered(self, stretch: Stretch) -> None:
-        """Count the octets of deliveries that were added to ``out``; write at once when they are many."""
-        size = stretch.shape.body_octets
-        pieces = stretch.pieces
-        self._out_octets += (size + 200) * len(pieces) if size >= 0 else sum(map(len, pieces))
-        if not self._is_unwritten:
-            self._is_unwritten = True
-            self.broker.unwritten.append(self)
-        if self._out_octets > OUT_LIMIT_OCTETS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what has gathered."""
-        self._is_unwritten = False
-        if not self.out:
-            return
-        if self._transport.is_closing():
-            self.out.clear()
-            return
-        octets = b"".join(self.out)
-        self.sent_octets += len(octets)
-        self.sent_count += 1
-        self.out.clear()
-        self._out_octets = 0
-        if self._heartbeat is not None:
-            self._heartbeat.has_sent = True
-        self._transport.write(octets)
-
-    def stop_heartbeat(self) -> None:
-        """Send and expect none any more. A connection that kept it would be in a circle with it, and stay in memory."""
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
-            self._heartbeat = None
-
-    def _send_heartbeat(self) -> None:
-        self._transport.write(b"\x08\x00\x00\x00\x00\x00\x00\xce")
-
-    def pause_reading(self, why: Pause) -> None:
-        """Take nothing more from the socket, until each reason not to is over."""
-        self._pauses.add(why)
-        if why != "unread replies" and self._heartbeat is not None:
-            self._heartbeat.is_listening = False
-        self._transport.pause_reading()
-
-    def resume_reading(self, *reasons: Pause) -> None:
-        """Read on, unless there is another reason not to."""
-        self._pauses.difference_update(reasons)
-        if self._heartbeat is not None and not self._pauses - {"unread replies"}:
-            self._heartbeat.is_listening = True
-        if not self._pauses and not self._transport.is_closing():
-            self._transport.resume_reading()
+        return self.negotiated is not None and name in self.negotiated.capabilities
 
     # Errors and ends
 
@@ -532,6 +482,8 @@ class Connection(asyncio.Protocol):
         """Tell the client ``error`` by connection.close; the socket goes when it has answered, or soon."""
         if self._is_closing:
             return
+        if self._returning is not None:
+            self._begin_handshake(self._returning)
         handshake = self._handshake
         is_refusal = isinstance(error, LoginRefused)
         if handshake is not None and not (handshake.is_authenticated or is_refusal):
@@ -554,13 +506,13 @@ class Connection(asyncio.Protocol):
         close = commands.Connection.Close(error.reply_code, error.reply_text, error.class_id, error.method_id)
         self.send(encode_method(0, close))
         self.flush()
-        self._set_deadline(CLOSE_LINGER_MS)
+        self._await_end()
 
     def _handle_closing(self, event: Event) -> None:
         """After connection.close only its answer, or a close that crossed it, counts."""
         if event.channel != 0 or type(event) is not MethodFrame:
             return
-        method = decode_method(event.payload)
+        method = event.decoded()
         if isinstance(method, commands.Connection.CloseOk):
             self._transport.close()
         elif isinstance(method, commands.Connection.Close):
@@ -572,18 +524,16 @@ class Connection(asyncio.Protocol):
         log.warning("connection dropped", peer=self.peer, user=self.user, reason=reason)
         self.flush()
         self._leave()
+        if self._returning is not None:
+            self._begin_handshake(self._returning)
         if self._handshake is not None and self._header:
             self._set_deadline(REFUSED_LINGER_MS)
         else:
             self._transport.close()
 
-    def abort(self) -> None:
-        """Drop the socket at once."""
-        self._transport.abort()
-
-    def _set_deadline(self, delay_ms: int, action: Callable[[], object] | None = None) -> None:
-        self._deadline.cancel()
-        self._deadline = self.broker.clock.call_later(delay_ms, action or self._transport.abort)
+    def has_taken_too_long(self) -> None:
+        """The handshake has."""
+        self._drop("handshake timeout")
 
     def _leave(self) -> None:
         """Close all channels and delete the exclusive queues: nothing that comes counts any more."""
@@ -598,3 +548,9 @@ class Connection(asyncio.Protocol):
                 channel.close()
         self.channels.clear()
         self.vhost.delete_exclusive(self)
+
+
+def forget_routes(channels: dict[int, Channel]) -> None:
+    """Forget the ways of publish methods that will not come again."""
+    for channel in channels.values():
+        channel.routes.clear()

@@ -18,6 +18,7 @@ from protocol.errors import PreconditionFailed
 if TYPE_CHECKING:
     from broker.server.channel import Channel
     from broker.server.connection import Connection
+    from broker.server.peer import Peer
 
 SWEEPS_A_TIMEOUT: Final = 8
 SHORTEST_SWEEP_MS: Final = 10
@@ -81,7 +82,7 @@ class ConsumerTimeouts:
             self._shortest_ms = timeout_ms
             self._await_sweep(None)
 
-    def note(self, connections: "Iterable[Connection]") -> None:
+    def note(self, connections: "Iterable[Peer]") -> None:
         """Mark how far the channels of ``connections`` have come."""
         now_ms, marks_of = self._clock.monotonic_ms(), self._marks
         for connection in connections:

@@ -201,6 +201,8 @@ class Counters:
             self.fold_tally(channel, tally)
         for consumer in channel.consumers.values():
             self.fold_consumer(consumer, channel)
+        if not channel.confirmed_count:
+            return
         counts = counts_of(channel)
         news = channel.confirmed_count - counts.confirm
         if news:
@@ -220,7 +222,11 @@ class Counters:
         """Count a connection that is closed, so that sums do not lose what it has done."""
         self.connections_closed += 1
         self.gone.add(connection)
-        self.gone_of.setdefault(connection.vhost.name, Traffic()).add(connection)
+        vhost = connection.vhost.name
+        gone = self.gone_of.get(vhost)
+        if gone is None:
+            gone = self.gone_of[vhost] = Traffic()
+        gone.add(connection)
 
     def traffic(self, broker: "Broker", vhost: str | None = None) -> Traffic:
         """Return what all connections have done since the start, of the node or of a virtual host."""

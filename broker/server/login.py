@@ -47,6 +47,15 @@ class Login:
             return None
         return self.visitor.name
 
+    def comes_again(self, visitor: Visitor) -> bool:
+        """Whether who says the same as ``visitor`` once said is let in again."""
+        is_let_in = self._admission.lets_in_again(
+            visitor, is_local=self._is_local, source=self._source, protocol=PROTOCOL
+        )
+        if is_let_in:
+            self.visitor = visitor
+        return is_let_in
+
     def may_enter(self, user: str, vhost: str) -> bool:
         """Whether the client may open a virtual host. Raises NotAllowed (530) for limits."""
         return self._admission.may_enter(user, vhost, self.grant)

@@ -13,10 +13,12 @@ from broker.server.surge import FULL_READ_OCTETS, Surge
 class SurgingConnection(Connection):
     """One client, read from a socket."""
 
+    __slots__ = ("_surge",)
+
     _receive = Connection.data_received
 
     def __init__(self, broker: Broker) -> None:
-        super().__init__(broker)
+        Connection.__init__(self, broker)
         self._surge: Surge | None = None
 
     def data_received(self, data: bytes) -> None:

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import AmqpError, FrameError, UnexpectedFrame
-from protocol.frames import Ack, Event, FrameReader, MethodFrame, OversizeContent, PublishRun
+from protocol.frames import Ack, Event, FrameReader, OversizeContent, PublishRun
+from protocol.repeated import MethodFrame
 from tests.protocol.octets import (
     PERSISTENT,
     PLAIN,

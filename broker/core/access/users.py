@@ -58,6 +58,10 @@ class Users:
             raise NoSuchUser(name)
         return user
 
+    def is_same(self, user: User) -> bool:
+        """Whether ``user`` is still there and has not been changed."""
+        return self._by_name.get(user.name) is user
+
     def limits_of(self, name: str) -> Mapping[str, int]:
         """Return the limits of a user; none for one that is gone."""
         user = self._by_name.get(name)
