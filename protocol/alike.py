@@ -1,19 +1,19 @@
 """Runs of publishes by one method frame whose content headers are of one size, and alike up to the last property that a
 broker acts on: what follows may be an id, a time or a name of each message's own.
 
-Cut by one split, where walking takes some calls for each message. It decides nothing about what it does not recognise:
+Cut at once, where walking takes some calls for each message. It decides nothing about what it does not recognise:
 frames.py walks that.
 """
 
-from itertools import takewhile
 from typing import Final
 
 from protocol.constants import FRAME_BODY, FRAME_END, FRAME_END_OCTET, FRAME_HEADER
 from protocol.content import FRAME_HEAD, HEADER_START, ContentFacts, same_start, skim
 from protocol.errors import FrameError
+from protocol.grid import cut_rests, rests_of
 
 _LOOKED_AT: Final = (1, 2, 4, 7, 15)
-"""The messages that are compared with the first before a split is tried."""
+"""The messages that are compared with the first before a cut is tried."""
 _LONGEST_RUN: Final = 65536
 _SHORTEST_RUN: Final = 8
 """Fewer are better walked, together with those that follow."""
@@ -31,7 +31,7 @@ class AlikeMessages:
 
 
 class AlikeCutter:
-    """Cuts such messages. ``limit`` is how many one split tries: it shrinks when runs are short, so that no input makes
+    """Cuts such messages. ``limit`` is how many one cut tries: it shrinks when runs are short, so that no input makes
     it dear.
     """
 
@@ -72,15 +72,12 @@ class AlikeCutter:
         if not facts.is_plain:
             return None
         count = min((end - at) // step, self.limit)
-        parts = data[at : at + count * step].split(separator)
-        del parts[0]
-        octets = step - len(separator)
-        if len(parts) != count or set(map(len, parts)) != {octets}:
-            count = sum(1 for _ in takewhile(lambda part: len(part) == octets, parts))
+        parts = cut_rests(rests_of(len(separator), step), separator, data, at, count)
+        if len(parts) < count:
+            count = len(parts)
             self.limit = max(16, 2 * count)
             if count < _SHORTEST_RUN:
                 return None
-            del parts[count:]
         elif count == self.limit:
             self.limit = min(_LONGEST_RUN, 4 * count)
         stop = at + count * step

@@ -207,3 +207,8 @@ class InternalFault(ConnectionException):
 
     reply_code = 541
     reply_name = "INTERNAL_ERROR"
+
+
+def bad_frame_end(frame_type: int, payload: bytes, octet: int) -> FrameError:
+    """Return the error for a frame that ends in ``octet``. Spec: 4.2.3."""
+    return FrameError(f"{frame_excerpt(frame_type, payload)}: {{invalid_frame_end_marker,{octet}}}")

@@ -7,11 +7,11 @@ back to it. This file knows nothing of open or closed channels, and no method bu
 """
 
 from collections.abc import Callable, Iterator
-from itertools import takewhile
 from struct import Struct
 from struct import error as StructError
 from typing import Final
 
+from protocol.acks import ACK_HEAD, ACK_OCTETS, Ack, AckCutter
 from protocol.alike import AlikeCutter
 from protocol.constants import (
     FRAME_BODY,
@@ -32,23 +32,18 @@ from protocol.content import (
     header_facts,
     skim,
 )
-from protocol.errors import FrameError, UnexpectedFrame, frame_excerpt
+from protocol.errors import FrameError, UnexpectedFrame, bad_frame_end, frame_excerpt
+from protocol.grid import cut_rests, rests_of
 from protocol.keyed import KeyedCutter, KeyedPublish
 from protocol.repeated import REPEATED_OCTETS, MethodFrame, find_frame, remember
 
 PUBLISH_IDS: Final = b"\x00\x3c\x00\x28"
-ACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x50"
-ACK_OCTETS: Final = 21
 _HEADER_IDS: Final = b"\x00\x3c\x00\x00"
-_ACK: Final = Struct(">QBB")
 _HEADER_END_AND_BODY_HEAD: Final = Struct(">BBHI")
-_LOW_OCTETS: Final = bytes(range(256)) * 257
-_MIDDLE_OCTETS: Final = b"".join(bytes((n,)) * 256 for n in range(256)) + bytes(256)
 CACHED_PUBLISHES: Final = 1024
 PREFIX_OCTETS_MAX: Final = 4096
 """A longer one is not remembered: to walk it costs little beside what follows it, and 1024 of them would be many."""
 CACHED_CUTTERS: Final = 16
-LONG_OCTETS: Final = 512
 
 
 class PublishRun:
@@ -94,18 +89,6 @@ class OversizeContent:
         self.body_octets = body_octets
 
 
-class Ack:
-    """basic.ack of ``count`` delivery tags from ``first_tag`` on, or of all up to ``first_tag`` if multiple."""
-
-    __slots__ = ("channel", "count", "first_tag", "multiple")
-
-    def __init__(self, channel: int, first_tag: int, count: int, multiple: bool) -> None:
-        self.channel = channel
-        self.first_tag = first_tag
-        self.count = count
-        self.multiple = multiple
-
-
 Event = PublishRun | OversizeContent | Ack | MethodFrame
 
 
@@ -113,11 +96,11 @@ class _KnownPublish:
     """A publish frame seen before; ``prefix`` are its octets with the content header that came with it last.
 
     The prefix goes up to the body, ``step`` is the size of a whole message that starts with it, and ``fixed``
-    the shape of such messages, made when the prefix comes a second time. ``cutter`` cuts runs of publishes like it with
-    other routing keys.
+    the shape of such messages, made when the prefix comes a second time, as is ``rests``, which cuts them. ``cutter``
+    cuts runs of publishes like it with other routing keys.
     """
 
-    __slots__ = ("cutter", "fixed", "frame", "head", "prefix", "publish", "shapes", "step")
+    __slots__ = ("cutter", "fixed", "frame", "head", "prefix", "publish", "rests", "shapes", "step")
 
     def __init__(self, frame: bytes, publish: PublishMethod) -> None:
         self.frame = frame
@@ -126,6 +109,7 @@ class _KnownPublish:
         self.prefix = b""
         self.step = 0
         self.fixed: Shape | None = None
+        self.rests: Struct | None = None
         self.shapes: dict[ContentFacts, Shape] | None = None
         self.cutter: KeyedCutter | None = None
 
@@ -155,8 +139,8 @@ class FrameReader:
     """
 
     __slots__ = (
-        *("_alike", "_cutters", "_held", "_held_octets", "_keyed_misses", "_keyed_rest", "_known", "_last", "_needed"),
-        *("_pending", "_run_limit", "frame_max", "max_message_octets", "on_forget"),
+        *("_acks", "_alike", "_cutters", "_held", "_held_octets", "_keyed_misses", "_keyed_rest", "_known", "_last"),
+        *("_needed", "_pending", "_run_limit", "frame_max", "max_message_octets", "on_forget"),
     )
 
     def __init__(self, frame_max: int, max_message_octets: int) -> None:
@@ -175,7 +159,8 @@ class FrameReader:
         self.on_forget: Callable[[], None] = _nothing
         """Is called when the publish methods that came so far will not be known again."""
         self._alike = AlikeCutter()
-        # How many messages the next split tries: shrinks when runs are short, so that no input makes it dear.
+        self._acks = AckCutter()
+        # How many messages the next cut tries: shrinks when runs are short, so that no input makes it dear.
         self._run_limit = 65536
 
     @property
@@ -199,7 +184,7 @@ class FrameReader:
                 if data[-1] == FRAME_END:
                     return iter((PublishRun(known.publish, known.fixed, [data[len(known.prefix) :]]),))
             elif octets == ACK_OCTETS and data.startswith(ACK_HEAD, 3) and data[0] == FRAME_METHOD:
-                return iter(self._ack_run(data, 0, octets)[0])
+                return iter(self._acks.cut(data, 0, octets)[0])
             elif octets <= REPEATED_OCTETS and (method := find_frame(data)) is not None:
                 return iter((method,))
         return self._walk(data)
@@ -224,7 +209,7 @@ class FrameReader:
                     if self._needed:
                         break
                 elif data.startswith(ACK_HEAD, at + 3) and end - at >= ACK_OCTETS:
-                    acks, at = self._ack_run(data, at, end)
+                    acks, at = self._acks.cut(data, at, end)
                     yield from acks
                     continue
             event, stop = self._frame(data, at, end)
@@ -268,6 +253,7 @@ class FrameReader:
                 return self._changing_run(known, data, at, end)
         if known.fixed is None:
             known.fixed = self._fixed_shape(known)
+            known.rests = rests_of(len(known.prefix), known.step)
         return self._fixed_run(known, known.fixed, data, at, end)
 
     def _keyed_run(self, last: _KnownPublish, data: bytes, at: int, end: int) -> tuple[PublishRun | None, int]:
@@ -296,7 +282,7 @@ class FrameReader:
 
     def _learn(self, frame: bytes) -> _KnownPublish:
         if frame[-1] != FRAME_END:
-            raise _bad_frame_end(FRAME_METHOD, frame[7:-1], frame[-1])
+            raise bad_frame_end(FRAME_METHOD, frame[7:-1], frame[-1])
         known = _KnownPublish(frame, decode_publish(int.from_bytes(frame[1:3]), frame[7:-1]))
         if len(self._known) >= CACHED_PUBLISHES:
             self._known.clear()
@@ -307,11 +293,7 @@ class FrameReader:
     def _fixed_run(
         self, known: _KnownPublish, shape: Shape, data: bytes, at: int, end: int
     ) -> tuple[PublishRun | None, int]:
-        """Cut messages that all start with the known prefix and have one size, by one split.
-
-        Right if, and only if, there are n pieces, each as long as body and frame end, and each ends in 206;
-        a body that holds the prefix breaks this, and that message is left to the walk.
-        """
+        """Cut messages that all start with the known prefix and have one size; each must end in 206."""
         step = known.step
         count = (end - at) // step
         if count == 0:
@@ -326,30 +308,15 @@ class FrameReader:
         if count > self._run_limit:
             count = self._run_limit
         stop = at + count * step
-        prefix = known.prefix
-        if step >= LONG_OCTETS:
-            # To look where each must begin is cheaper than to search through the bodies.
-            begins = [data.startswith(prefix, start) for start in range(at, stop, step)]
-            if False in begins:
-                count = begins.index(False)
-                self._run_limit = max(4, 2 * count)
-                stop = at + count * step
-            elif count == self._run_limit:
-                self._run_limit = min(65536, 4 * count)
-            if size and data[at + step - 1 : stop : step].count(FRAME_END) != count:
-                return None, at
-            pieces = [data[start : start + size] for start in range(at + len(prefix), stop, step)]
-            return PublishRun(known.publish, shape, pieces), stop
-        pieces = (data[at:stop] if at or stop != end else data).split(prefix)
-        del pieces[0]
-        if len(pieces) != count or set(map(len, pieces)) != {size}:
-            count = sum(1 for _ in takewhile(lambda piece: len(piece) == size, pieces))
-            del pieces[count:]
+        assert known.rests is not None
+        pieces = cut_rests(known.rests, known.prefix, data, at, count)
+        if len(pieces) < count:
+            count = len(pieces)
             self._run_limit = max(4, 2 * count)
             stop = at + count * step
         elif count == self._run_limit:
             self._run_limit = min(65536, 4 * count)
-        if count == 0 or (size and data[at + step - 1 : stop : step].count(FRAME_END) != count):
+        if size and data[at + step - 1 : stop : step].count(FRAME_END) != count:
             return None, at
         return PublishRun(known.publish, shape, pieces), stop
 
@@ -451,57 +418,6 @@ class FrameReader:
             int.from_bytes(lead[11:19]),
         )
 
-    # Acknowledgements, as runs
-
-    def _ack_run(self, data: bytes, at: int, end: int) -> tuple[list[Ack], int]:
-        """Cut the acks in a row at ``at``; consecutive tags come as one event. Ref: basic.ack."""
-        channel = data[at + 1] << 8 | data[at + 2]
-        head = data[at : at + 11]
-        if not data.startswith(head, at + ACK_OCTETS):
-            tag, multiple, frame_end = _ACK.unpack_from(data, at + 11)
-            if frame_end != FRAME_END:
-                raise _bad_frame_end(FRAME_METHOD, data[at + 7 : at + 20], frame_end)
-            return [Ack(channel, tag, 1, bool(multiple & 1))], at + ACK_OCTETS
-        count = min((end - at) // ACK_OCTETS, self._run_limit)
-        pieces = data[at : at + count * ACK_OCTETS].split(head)
-        del pieces[0]
-        if len(pieces) != count or set(map(len, pieces)) != {10}:
-            count = sum(1 for _ in takewhile(lambda piece: len(piece) == 10, pieces))
-            del pieces[count:]
-            self._run_limit = max(4, 2 * count)
-        elif count == self._run_limit:
-            self._run_limit = min(65536, 4 * count)
-        tags = b"".join(pieces)
-        stop = at + count * ACK_OCTETS
-        first = int.from_bytes(tags[:8])
-        low = first & 0xFFFF
-        if (
-            tags[9::10].count(FRAME_END) == count
-            and not any(tags[8::10])
-            and tags[7::10] == _LOW_OCTETS[low & 0xFF : (low & 0xFF) + count]
-            and tags[6::10] == _MIDDLE_OCTETS[low : low + count]
-            and all(tags[place::10].count(tags[place]) == count for place in range(6))
-        ):
-            return [Ack(channel, first, count, False)], stop
-        return self._single_acks(channel, tags), stop
-
-    def _single_acks(self, channel: int, tags: bytes) -> list[Ack]:
-        """Return acks one by one, joining consecutive tags."""
-        acks: list[Ack] = []
-        last: Ack | None = None
-        for tag, multiple, frame_end in _ACK.iter_unpack(tags):
-            if frame_end != FRAME_END:
-                raise _bad_frame_end(FRAME_METHOD, b"", frame_end)
-            if multiple & 1:
-                last = None
-                acks.append(Ack(channel, tag, 1, True))
-            elif last is not None and tag == last.first_tag + last.count:
-                last.count += 1
-            else:
-                last = Ack(channel, tag, 1, False)
-                acks.append(last)
-        return acks
-
     # Everything else, frame by frame
 
     def _frame(self, data: bytes, at: int, end: int) -> tuple[Event | None, int]:
@@ -514,7 +430,7 @@ class FrameReader:
             return None, at
         payload = data[at + 7 : stop - 1]
         if data[stop - 1] != FRAME_END:
-            raise _bad_frame_end(kind, payload, data[stop - 1])
+            raise bad_frame_end(kind, payload, data[stop - 1])
         if kind == FRAME_METHOD:
             event = self._method(data[at:stop], channel, payload)
             if stop - at <= REPEATED_OCTETS and type(event) is MethodFrame:
@@ -584,10 +500,6 @@ class FrameReader:
 
 def _nothing() -> None:
     """Nobody keeps anything by them."""
-
-
-def _bad_frame_end(kind: int, payload: bytes, octet: int) -> FrameError:
-    return FrameError(f"{frame_excerpt(kind, payload)}: {{invalid_frame_end_marker,{octet}}}")
 
 
 def _no_header(what: str) -> UnexpectedFrame:

@@ -29,9 +29,10 @@ from broker.server.firehose import origin_of
 from broker.server.keyed import publish_keyed
 from broker.server.transaction import Transaction
 from protocol import delivery
+from protocol.acks import Ack
 from protocol.content import PublishMethod, Shape
 from protocol.errors import NotImplementedFault, PreconditionFailed
-from protocol.frames import Ack, OversizeContent, PublishRun
+from protocol.frames import OversizeContent, PublishRun
 from protocol.methods import encode_method
 
 if TYPE_CHECKING:

@@ -39,6 +39,7 @@ from broker.server.peer import Peer
 from broker.server.returning import ReturningClient, frame_of
 from broker.server.tls import PeerTls, peer_tls
 from broker.server.unexpected import ids_of_event, not_open
+from protocol.acks import Ack
 from protocol.constants import PROTOCOL_HEADER_OCTETS
 from protocol.errors import (
     ChannelException,
@@ -53,7 +54,7 @@ from protocol.errors import (
     with_ids,
     without_octets,
 )
-from protocol.frames import Ack, Event, FrameReader, OversizeContent, PublishRun
+from protocol.frames import Event, FrameReader, OversizeContent, PublishRun
 from protocol.handshake import Handshake, Negotiated
 from protocol.methods import AccessRequest, AccessRequestOk, encode_empty, encode_method
 from protocol.repeated import MethodFrame

@@ -1,7 +1,8 @@
 """Events as errors name them, and what is told of those that come on a channel which is not open."""
 
+from protocol.acks import Ack
 from protocol.errors import ChannelFault
-from protocol.frames import Ack, Event
+from protocol.frames import Event
 
 
 def ids_of_event(event: Event) -> tuple[int, int]:

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocol.acks import Ack
 from protocol.errors import AmqpError, FrameError, UnexpectedFrame
-from protocol.frames import Ack, Event, FrameReader, OversizeContent, PublishRun
+from protocol.frames import Event, FrameReader, OversizeContent, PublishRun
 from protocol.repeated import MethodFrame
 from tests.protocol.octets import (
     PERSISTENT,
