@@ -169,7 +169,7 @@ class FrameReader:
         return bool(self._pending)
 
     def forget_channel(self, channel: int) -> None:
-        """Drop the unfinished content of ``channel``, which was closed or opened anew."""
+        """Drop the unfinished content of ``channel``, which was closed."""
         self._pending.pop(channel, None)
 
     def feed(self, data: bytes) -> Iterator[Event]:

@@ -25,34 +25,35 @@ class Arrivals:
     that was given since the start: what is below it came from the log, which knows its times.
     """
 
-    __slots__ = ("_clock", "_firsts", "_ids", "_thinned_at", "_times_ms", "_upto", "first_id", "is_timed")
+    __slots__ = ("_clock", "_firsts", "_ids", "_thinned_at", "_times_ms", "first_id", "is_timed", "upto")
 
     def __init__(self, ids: MessageIds, clock: Clock) -> None:
         self._ids = ids
         self._clock = clock
         self._firsts = array("Q")
         self._times_ms = array("q")
-        self._upto = self.first_id = ids.next_id
+        self.upto = self.first_id = ids.next_id
+        """Which id was next at the last mark: there is nothing to note while it still is."""
         self._thinned_at = THINNED_AT
         self.is_timed = False
 
     def note(self) -> None:
         """Mark the moment, if any came since the last mark; others follow by the clock."""
-        if self._ids.next_id != self._upto:
+        if self._ids.next_id != self.upto:
             self.is_timed = True
             now_ms = self._clock.monotonic_ms()
-            self._mark(self._upto, now_ms)
-            self._upto = self._ids.next_id
+            self._mark(self.upto, now_ms)
+            self.upto = self._ids.next_id
             self._clock.call_at(now_ms + MARK_MS, self._go_on)
 
     def _go_on(self) -> None:
         next_id = self._ids.next_id
-        if next_id == self._upto:
+        if next_id == self.upto:
             self.is_timed = False
             return
         now_ms = self._clock.monotonic_ms()
         self._mark(next_id, now_ms)
-        self._upto = next_id
+        self.upto = next_id
         self._clock.call_at(now_ms + MARK_MS, self._go_on)
 
     def _mark(self, first_id: int, now_ms: int) -> None:

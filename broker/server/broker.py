@@ -258,7 +258,8 @@ class Broker:
     def forget(self, connection: "Connection") -> None:
         """Drop a connection whose socket has gone."""
         self.connections.discard(connection)
-        self.alarms.forget(connection)
+        if self.alarms.raised:
+            self.alarms.forget(connection)
         if not self.connections and self._unconnected is not None and not self._unconnected.done():
             self._unconnected.set_result(None)
 
@@ -297,8 +298,9 @@ class Broker:
         """Drain the queues that were touched, hand the log its batch, and write what is due, once for each."""
         if self.touched:
             self._drain_touched()
-        if not self.arrivals.is_timed:
-            self.arrivals.note()
+        arrivals = self.arrivals
+        if not arrivals.is_timed and arrivals.upto != self.enqueuer.ids.next_id:
+            arrivals.note()
         self.store.flush()
         if self.residency.is_due:
             self.residency.relieve()

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 from itertools import chain
-from typing import cast
+from typing import Final
 
 import structlog
 from pamqp import commands
@@ -61,6 +61,8 @@ from protocol.repeated import MethodFrame
 
 log = structlog.get_logger("leveret.connection")
 
+CLOSE_OK: Final = encode_method(0, commands.Connection.CloseOk())
+
 
 class Connection(Peer):
     """One client."""
@@ -101,7 +103,7 @@ class Connection(Peer):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the protocol header, for as long as the handshake may take."""
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = transport  # type: ignore[assignment]
         self._transport.set_write_buffer_limits(WRITE_HIGH_OCTETS)
         opened = transport.get_extra_info("socket")
         if opened is not None and not self.broker.descriptors.has_room_for(opened.fileno()):
@@ -190,17 +192,20 @@ class Connection(Peer):
         if not self.peer:
             return  # It was refused as it came.
         self.broker.forget(self)
-        self.stop_heartbeat()
+        if self.is_open:
+            self._leave()
+            self.broker.schedule_finish()
+        self._is_closing = True
+        if self._heartbeat is not None:
+            self.stop_heartbeat()
         self._lift_deadline()
         self.login.cancel()
-        self._leave()
         self.out.clear()
         if self.user:  # It has been open.
             reason = self.reason or (str(exc) if exc else "client closed the socket without connection.close")
             logs.note(log, "connection closed", peer=self.peer, user=self.user, vhost=self.vhost.name, reason=reason)
         else:
             log.debug("connection ended in handshake", peer=self.peer, reason=self.reason)
-        self.broker.schedule_finish()
 
     # Reading
 
@@ -291,7 +296,9 @@ class Connection(Peer):
     def _handle_connection_method(self, method: Frame) -> None:
         if isinstance(method, commands.Connection.Close):
             self.reason = f"client closed it: {method.reply_code} {method.reply_text}"
-            must_wait = True in [channel.is_holding for channel in self.channels.values()]
+            must_wait = False
+            for channel in self.channels.values():
+                must_wait = must_wait or channel.is_holding
             self._leave()
             if must_wait:
                 self.broker.store.promise(self._close_ok)
@@ -310,9 +317,9 @@ class Connection(Peer):
         """
         if self._transport.is_closing():
             return
-        self.send(encode_empty(0, commands.Connection.CloseOk))
-        self.flush()
-        self.stop_heartbeat()
+        self.send(CLOSE_OK)
+        if self._heartbeat is not None:
+            self.stop_heartbeat()
         if self._pauses:
             self.resume_reading(*self._pauses)
         self._await_end()
@@ -355,8 +362,7 @@ class Connection(Peer):
         channel = self.broker.new_channel(self, number)
         self.channels[number] = channel
         self.broker.counters.channels_opened += 1
-        self._reader.forget_channel(number)
-        channel.send(encode_empty(number, commands.Channel.OpenOk))
+        self.send(encode_empty(number, commands.Channel.OpenOk))
 
     # Handshake
 
@@ -367,7 +373,7 @@ class Connection(Peer):
             return False
         if client.result is not None:
             self._returning = None
-            self._opened(client.result)
+            self._opened(*client.result)
         if answer:
             self.write_now(answer)
         return True
@@ -389,16 +395,16 @@ class Connection(Peer):
         if result is None:
             return
         self._handshake = None
-        if self.login.visitor is not None:
-            self.broker.returning.learn(self._said, self.login.visitor, result)
+        access = self.login.access(result.vhost)
+        self.broker.returning.learn(self._said, self.login, result, access)
         self._said = []
-        self._opened(result)
+        self._opened(result, access)
 
-    def _opened(self, result: Negotiated) -> None:
+    def _opened(self, result: Negotiated, access: Access) -> None:
         self._lift_deadline()
         self.user = result.user
         self.vhost = self.broker.vhosts[result.vhost]
-        self.access = self.login.access(result.vhost)
+        self.access = access
         self.frame_max = self._reader.frame_max = result.frame_max
         if result.frame_max < SMALL_FRAME_OCTETS:
             self.broker.compat.permits("frames_below_8192_octets")
@@ -496,6 +502,7 @@ class Connection(Peer):
         details = {"why": self.login.why_refused} if is_refusal else {}
         note("connection error", peer=self.peer, user=user, text=self.reason, **details)
         self._leave()
+        self.broker.schedule_finish()
         self.resume_reading(*self._pauses)
         self._reader = FrameReader(self.frame_max, self.broker.max_message_octets)
         if is_refusal:
@@ -517,7 +524,7 @@ class Connection(Peer):
         if isinstance(method, commands.Connection.CloseOk):
             self._transport.close()
         elif isinstance(method, commands.Connection.Close):
-            self.send(encode_empty(0, commands.Connection.CloseOk))
+            self.send(CLOSE_OK)
 
     def _drop(self, reason: str) -> None:
         """End the connection without connection.close."""
@@ -525,6 +532,7 @@ class Connection(Peer):
         log.warning("connection dropped", peer=self.peer, user=self.user, reason=reason)
         self.flush()
         self._leave()
+        self.broker.schedule_finish()
         if self._returning is not None:
             self._begin_handshake(self._returning)
         if self._handshake is not None and self._header:

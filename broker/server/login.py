@@ -58,7 +58,8 @@ class Login:
 
     def may_enter(self, user: str, vhost: str) -> bool:
         """Whether the client may open a virtual host. Raises NotAllowed (530) for limits."""
-        return self._admission.may_enter(user, vhost, self.grant)
+        visitor = self.visitor
+        return self._admission.may_enter(user, vhost, None if visitor is None else visitor.grant)
 
     def access(self, vhost: str) -> Access:
         """Return the checks of the connection, which is open now."""

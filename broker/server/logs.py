@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import structlog
@@ -142,10 +143,8 @@ class PlainRenderer:
 
     @staticmethod
     def _line(timestamp: str, level: str, event: str, fields: Mapping[str, Any]) -> str:
-        line = f"{timestamp} [{level:<{LEVEL_WIDTH}}] {_escaped(event)}"
-        for key, value in fields.items():
-            line += f" {key}={_shown(value)}"
-        return line
+        shown = [f" {key}={_text(value) if type(value) is str else repr(value)}" for key, value in fields.items()]
+        return f"{timestamp} {_head(level, event)}{''.join(shown)}"
 
 
 def logger_from(level: int) -> type[Any]:
@@ -194,21 +193,25 @@ _bursts: Final[list[Burst]] = []
 
 
 def note(log: Any, event: str, **fields: object) -> None:
-    """As ``log.info``, by a shorter way while lines gather: for those of the loop's thread that come by the thousand.
+    """As ``log.info``, by a shorter way while lines gather: for lines that come by the thousand, in the loop's thread.
 
-    ``log`` has no context of its own, and ``fields`` has none of RARE_FIELDS.
+    That is the thread whose lines gather. ``log`` has no context, and ``fields`` has none of RARE_FIELDS.
     """
     for burst in _bursts[-1:]:
-        if burst.has_info and burst.is_of_this_thread():
+        if burst.has_info:
             if not burst.takes("info", event, fields):
                 burst.write_now("info", event, fields)
             return
     log.info(event, **fields)
 
 
-def _shown(value: object) -> str:
-    if type(value) is not str:
-        return repr(value)
+@lru_cache(maxsize=256)
+def _head(level: str, event: str) -> str:
+    return f"[{level:<{LEVEL_WIDTH}}] {_escaped(event)}"
+
+
+@lru_cache(maxsize=256)
+def _text(value: str) -> str:
     if BARE.fullmatch(value):
         return value
     text = _escaped(value)

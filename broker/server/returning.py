@@ -8,8 +8,9 @@ through ``protocol/handshake.py``, with all that it has said so far. Spec: AMQP 
 
 from collections.abc import Container, Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
+from broker.core.access.access import Access
 from broker.server.admission import Visitor
 from broker.server.login import Login
 from protocol.constants import FRAME_END_OCTET, FRAME_METHOD, PROTOCOL_HEADER
@@ -26,6 +27,13 @@ OPENING_OCTETS_MAX: Final = 512
 """What is longer is decoded each time."""
 
 
+class Opening(NamedTuple):
+    """What tune-ok and open came to."""
+
+    negotiated: Negotiated
+    access: Access
+
+
 class KnownLogin:
     """A start-ok that was right. ``openings`` is what tune-ok and open came to, by the octets of both together;
     ``tunings`` are those of tune-ok alone, since open may come in the next read.
@@ -37,15 +45,15 @@ class KnownLogin:
         self.visitor = visitor
         self.mechanism = mechanism
         self.client_properties = client_properties
-        self.openings: dict[bytes, Negotiated] = {}
+        self.openings: dict[bytes, Opening] = {}
         self.tunings: set[bytes] = set()
 
-    def learn(self, tune_ok: bytes, opening: bytes, negotiated: Negotiated) -> None:
+    def learn(self, tune_ok: bytes, octets: bytes, opening: Opening) -> None:
         """Remember what tune-ok and open came to."""
         if len(self.openings) >= OPENINGS_KEPT:
             self.openings.clear()
             self.tunings.clear()
-        self.openings[opening] = negotiated
+        self.openings[octets] = opening
         self.tunings.add(tune_ok)
 
 
@@ -67,16 +75,18 @@ class ReturningClients:
             return None
         return self._logins.get(blake2b(start_ok, key=self._key, digest_size=32).digest())
 
-    def learn(self, frames: Sequence[bytes], visitor: Visitor, negotiated: Negotiated) -> None:
-        """Remember ``frames``, all that a client has sent from start-ok to open, as those of ``visitor``.
+    def learn(self, frames: Sequence[bytes], login: Login, negotiated: Negotiated, access: Access) -> None:
+        """Remember ``frames``, all that the client of a ``login`` has sent from start-ok to open, and what came of it.
 
-        What is not the usual three frames is not remembered, nor is who came by a token or a certificate.
+        What is not the usual three frames is not remembered, nor is who came by a token or a certificate. The checks in
+        ``access`` look at the permissions of the moment, so connections may share it.
         """
-        if len(frames) != 3 or visitor.checked is None or len(frames[0]) > LOGIN_OCTETS_MAX:
+        visitor = login.visitor
+        if len(frames) != 3 or visitor is None or visitor.checked is None or len(frames[0]) > LOGIN_OCTETS_MAX:
             return
         start_ok, tune_ok, open_ = frames
-        opening = tune_ok + open_
-        if len(opening) > OPENING_OCTETS_MAX:
+        octets = tune_ok + open_
+        if len(octets) > OPENING_OCTETS_MAX:
             return
         digest = blake2b(start_ok, key=self._key, digest_size=32).digest()
         known = self._logins.get(digest)
@@ -84,7 +94,7 @@ class ReturningClients:
             if len(self._logins) >= LOGINS_KEPT:
                 del self._logins[next(iter(self._logins))]
             known = self._logins[digest] = KnownLogin(visitor, negotiated.mechanism, negotiated.client_properties)
-        known.learn(tune_ok, opening, negotiated)
+        known.learn(tune_ok, octets, Opening(negotiated, access))
 
 
 class ReturningClient:
@@ -93,7 +103,7 @@ class ReturningClient:
     __slots__ = ("_clients", "_has_begun", "_known", "_login", "_said", "result")
 
     def __init__(self, clients: ReturningClients, login: Login) -> None:
-        self.result: Negotiated | None = None
+        self.result: Opening | None = None
         self._clients = clients
         self._login = login
         self._known: KnownLogin | None = None
@@ -122,7 +132,8 @@ class ReturningClient:
             said.append(octets)
             return b""
         try:
-            if result.vhost not in clients.vhosts or not self._login.may_enter(result.user, result.vhost):
+            user, vhost = result.negotiated[:2]
+            if vhost not in clients.vhosts or not self._login.may_enter(user, vhost):
                 return None
         except NotAllowed:
             return None  # It is asked once more, by who tells the client.
