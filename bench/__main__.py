@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -116,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _names(arguments: argparse.Namespace) -> list[str]:
-    """The workloads asked for. Raises NothingToMeasure."""
+    """The workloads asked for. Raises NothingToMeasure, also for what would be missed after an hour's measuring."""
     known = [*WORKLOADS, *PROBES, START_NAME]
     asked = [name for name in arguments.workloads.upper().split(",") if name]
     unknown = [name for name in asked if name not in known and name != "-"]
@@ -130,6 +131,10 @@ def _names(arguments: argparse.Namespace) -> list[str]:
         raise NothingToMeasure(f"unknown broker {unknown[0]!r}; there are {', '.join(known_peers())}")
     can_start = bool(arguments.start_command or arguments.peers)
     missing = missing_libraries()
+    if arguments.charts and importlib.util.find_spec("matplotlib") is None:
+        raise NothingToMeasure("--charts needs matplotlib")
+    if arguments.page:
+        tables.around_figures(arguments.page)
     if START_NAME in asked and not can_start:
         raise NothingToMeasure(f"{START_NAME} needs --start-command or --peers")
     if LIBRARIES_NAME in asked and missing:
@@ -165,7 +170,7 @@ def _measure(arguments: argparse.Namespace, names: list[str]) -> Comparison:
         if needs_brokers
         else []
     )
-    comparison = Comparison(brokers, describe_machine(), arguments.seconds, arguments.note)
+    comparison = Comparison(brokers, describe_machine(), arguments.seconds, arguments.note, round_count)
     effort = Effort(
         window_s=arguments.seconds,
         warm_up_s=arguments.warm_up,
@@ -191,11 +196,24 @@ def _measure(arguments: argparse.Namespace, names: list[str]) -> Comparison:
         comparison.series.append(measure_series(brokers, SERIES[name], largest=largest, effort=effort, report=_report))
     if START_NAME in names:
         known_as = arguments.peers or [""] * len(arguments.start_command)
-        for command, name in zip(arguments.start_command, known_as, strict=True):
-            _report(f"{START_NAME}: {command}")
-            measure_start(command, name)  # What it reads is in memory, and its bytecode compiled, from here on.
-            comparison.starts.append([measure_start(command, name) for _ in range(round_count)])
+        _measure_starts(comparison, list(zip(arguments.start_command, known_as, strict=True)), round_count)
     return comparison
+
+
+def _measure_starts(comparison: Comparison, commands: list[tuple[str, str]], round_count: int) -> None:
+    """Start each, by its command and name, in turn; one that fails takes nothing from what was measured before."""
+    comparison.starts = [[] for _ in commands]
+    # The first start of each does not count: what it reads is in memory, and its bytecode compiled, from there on.
+    for number in range(round_count + 1):
+        for (command, name), starts in zip(commands, comparison.starts, strict=True):
+            _report(f"{START_NAME}: {command}")
+            try:
+                start = measure_start(command, name)
+            except (StartFailed, OSError) as error:
+                comparison.start_failures.append(f"{name or command}: {type(error).__name__}: {error}")
+                continue
+            if number:
+                starts.append(start)
 
 
 def _recover(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,8 @@
 """All that one command has measured, as it stands in the JSON."""
 
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
 
 from bench.comparison import Broker, Row
 from bench.machine import machine_text
@@ -17,11 +19,14 @@ class Comparison:
     machine: dict[str, str | int]
     window_s: float
     note: str = ""
+    round_count: int = 1
+    date: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d}")
     rows: list[Row] = field(default_factory=list)
     probes: list[ProbeRow] = field(default_factory=list)
     series: list[SeriesRow] = field(default_factory=list)
     starts: list[list[StartUp]] = field(default_factory=list)
-    """For each broker with a start command, in order."""
+    """For each broker with a start command, in order, round by round."""
+    start_failures: list[str] = field(default_factory=list)
 
     @property
     def has_failures(self) -> bool:
@@ -29,7 +34,13 @@ class Comparison:
         failures = [row.failures for row in self.rows]
         failures += [row.failures for row in self.probes]
         failures += [row.failures for row in self.series]
-        return any(failures)
+        return any([*failures, self.start_failures])
+
+    def start_ratios(self, which: Literal["answered_s", "idle_octets"]) -> list[float]:
+        """How many times less it was with the first of two brokers started, round by round."""
+        if len(self.starts) != 2:
+            return []
+        return [getattr(theirs, which) / getattr(ours, which) for ours, theirs in zip(*self.starts, strict=False)]
 
     def machine_text(self) -> str:
         """The machine in one line."""
@@ -39,13 +50,16 @@ class Comparison:
         """Plain values: every round as measured, medians and ratios beside them."""
         return {
             "machine": self.machine,
+            "date": self.date,
             "window_s": self.window_s,
+            "round_count": self.round_count,
             "note": self.note,
             "brokers": [{"process": broker.process, "claim": broker.claim} for broker in self.brokers],
             "workloads": [self._row_json(row) for row in self.rows],
             "probes": [self._probe_json(row) for row in self.probes],
             "series": [self._series_json(row) for row in self.series],
             "starts": [[asdict(start) for start in starts] for starts in self.starts],
+            "start_failures": self.start_failures,
         }
 
     def _row_json(self, row: Row) -> dict[str, object]:

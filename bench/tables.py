@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from bench.aims import outcomes
 from bench.comparison import Row
 from bench.probes import ProbeRow
 from bench.report import Comparison
 from bench.series import SeriesRow
-from bench.startup import StartUp
 
 LIMIT_MARK = " (g)"
 DISTURBED_MARK = " (o)"
@@ -30,10 +30,17 @@ SERIES_LEGEND = (
     "sizes. What was left out would not have ended in time, or in the memory that there is."
 )
 
+AIM_LEGEND = (
+    "Aims are multiples of RabbitMQ 3.10.8's figures; messages a second count where the generator is not the limit.\n"
+    "growth is the most that a message costs the first broker at any size (in brackets) over a smaller one."
+)
+_AIM_HEAD = ["aim", "wanted", "reached", "met"]
+
 
 def render(comparison: Comparison) -> str:
     """Everything, ready to print."""
-    parts = [f"{comparison.machine_text()}; windows of {comparison.window_s:g} s"]
+    rounds = "1 round" if comparison.round_count == 1 else f"{comparison.round_count} rounds"
+    parts = [f"{comparison.machine_text()}", f"{comparison.date}, {rounds} with windows of {comparison.window_s:g} s"]
     parts += [comparison.note] if comparison.note else []
     parts += [f"{broker}: {broker.claim}, by its own account" for broker in comparison.brokers]
     if comparison.rows:
@@ -48,18 +55,28 @@ def render(comparison: Comparison) -> str:
     parts += [f"{row.probe.name} FAILED {_first_and_last(text)}" for row in comparison.probes for text in row.failures]
     parts += [f"{row.series.name} FAILED {_first_and_last(text)}" for row in comparison.series for text in row.failures]
     parts += [f"{row.workload.name} FAILED {failure}" for row in comparison.rows for failure in row.failures]
-    if comparison.starts:
-        parts += ["", align([_START_HEAD, *map(_start_cells, comparison.starts)])]
+    if any(comparison.starts):
+        parts += ["", align(_start_rows(comparison))]
+    parts += [f"S FAILED {_first_and_last(failure)}" for failure in comparison.start_failures]
+    if reached := outcomes(comparison):
+        cells = [[each.what, each.wanted, each.reached, each.verdict] for each in reached]
+        parts += ["", align([_AIM_HEAD, *cells]), "", AIM_LEGEND]
     return "\n".join(parts)
 
 
 def write_figures(page: Path, text: str) -> None:
     """Put ``text`` between the page's two marks. Raises ValueError where they are missing."""
-    before, begin, rest = page.read_text().partition(FIGURES_BEGIN)
+    before, after = around_figures(page)
+    page.write_text(f"{before}{FIGURES_BEGIN}\n{text}\n{FIGURES_END}{after}")
+
+
+def around_figures(page: Path) -> tuple[str, str]:
+    """What stands before and after the page's two marks. Raises ValueError where they are missing."""
+    before, _, rest = page.read_text().partition(FIGURES_BEGIN)
     _, end, after = rest.partition(FIGURES_END)
     if not end:
         raise ValueError(f"{page} has no {FIGURES_BEGIN} ... {FIGURES_END}")
-    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+    return before, after
 
 
 def _head(comparison: Comparison) -> list[str]:
@@ -156,13 +173,25 @@ def _first_and_last(text: str) -> str:
     return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
 
 
-_START_HEAD = ["S start", "first answer, s", "idle memory, MiB"]
-
-
-def _start_cells(starts: Sequence[StartUp]) -> list[str]:
-    answered_s = median(start.answered_s for start in starts)
-    octets = median(start.idle_octets for start in starts)
-    return [starts[0].process, f"{answered_s:.3f}", f"{octets / (1 << 20):.1f}"]
+def _start_rows(comparison: Comparison) -> list[list[str]]:
+    starts = [each for each in comparison.starts if each]
+    rows = [
+        ["S start", *(each[0].process for each in starts)],
+        ["first answer", *(f"{median(start.answered_s for start in each):.3f} s" for each in starts)],
+        ["idle memory", *(f"{median(start.idle_octets for start in each) / (1 << 20):.1f} MiB" for each in starts)],
+    ]
+    if len(starts) == 2:
+        for row, cell in zip(
+            rows,
+            (
+                "times better",
+                _spread(comparison.start_ratios("answered_s")),
+                _spread(comparison.start_ratios("idle_octets")),
+            ),
+            strict=True,
+        ):
+            row.append(cell)
+    return rows
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
