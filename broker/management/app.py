@@ -114,7 +114,8 @@ class Api:
                     result = row.handler(call)
                     break
                 except NotYet as later:
-                    await worth_it(later)
+                    await call.until_worth_it(later)
+                    _check_vhost(call, row.method)
             if inspect.isawaitable(result):
                 result = await result
         finally:
@@ -155,14 +156,6 @@ async def read_body(request: Request) -> bytes:
     except TimeoutError:
         raise ApiError(408, "timeout", "the request's body did not come in time") from None
     return b"".join(chunks)
-
-
-async def worth_it(later: NotYet) -> None:
-    """Return when what could not be done yet may be tried again."""
-    loop = asyncio.get_running_loop()
-    asked: asyncio.Future[None] = loop.create_future()
-    later.in_another_turn(loop.call_soon)(lambda: None if asked.done() else asked.set_result(None))
-    await asked
 
 
 async def on_disk(broker: Broker) -> None:

@@ -3,6 +3,7 @@
 And what they may answer with beside JSON values: CREATED, NO_CONTENT, a Listing, or a response of Starlette's own.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from urllib.parse import parse_qsl
 from starlette.responses import Response
 
 from broker.core.access.access import Access
+from broker.core.later import NotYet
 from broker.core.vhosts import VirtualHost
-from broker.management.errors import BadRequest, NothingToActOn, NotThere, Unauthorised
+from broker.management.errors import ApiError, BadRequest, NothingToActOn, NotThere, Unauthorised
 from broker.management.principals import Principal
 from broker.server.broker import Broker
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from broker.management.node import ManagedNode
 
 _NO_BODY: Final = b""
+GONE_LOOK_S: Final = 0.25
+"""How often a request that waits looks whether its client still does."""
 TWICE_ENCODED: Final = "the request body JSON-decoded to a string. Is the input doubly-JSON-encoded?"
 
 
@@ -82,6 +86,19 @@ class Call:
     def broker(self) -> Broker:
         """The node's broker."""
         return self.node.broker
+
+    async def until_worth_it(self, later: NotYet) -> None:
+        """Return when what could not be done yet may be tried again: all may be otherwise then.
+
+        Raises ApiError (408) when the client has hung up: as with a connection that ends, what waited is not done.
+        """
+        loop = asyncio.get_running_loop()
+        asked: asyncio.Future[None] = loop.create_future()
+        later.in_another_turn(loop.call_soon)(lambda: None if asked.done() else asked.set_result(None))
+        while not asked.done():
+            await asyncio.wait((asked,), timeout=GONE_LOOK_S)
+            if await self.is_gone():
+                raise ApiError(408, "timeout", "the client has gone")
 
     # Virtual hosts
 

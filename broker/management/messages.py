@@ -70,7 +70,7 @@ def _publish(call: Call, name: str, message: Addressed) -> bool:
     return route.reaches_queue()
 
 
-def get_messages(call: Call) -> list[dict[str, Any]]:
+async def get_messages(call: Call) -> list[dict[str, Any]]:
     fields = call.fields()
     check_keys(fields, ("count", "ackmode", "encoding"))
     count, mode, encoding = whole_number(fields["count"]), fields["ackmode"], fields["encoding"]
@@ -84,7 +84,7 @@ def get_messages(call: Call) -> list[dict[str, Any]]:
     call.check_entry()
     try:
         queue = queue_to(call, "read")
-        return _get(call, queue, count, cast(AckMode, mode), encoding, truncate)
+        return await _get(call, queue, count, cast(AckMode, mode), encoding, truncate)
     except ApiError as missing:
         if missing.status == 404:
             raise NothingToActOn(f"NOT_FOUND - no queue '{call['queue']}' in vhost '{call['vhost']}'") from None
@@ -98,27 +98,26 @@ def get_messages(call: Call) -> list[dict[str, Any]]:
         raise BadRequest(f"{error.reply_code} {text}") from None
 
 
-def _get(
+async def _get(
     call: Call, queue: ClassicQueue, count: int, mode: AckMode, encoding: str, truncate: int | None
 ) -> list[dict[str, Any]]:
     described: list[dict[str, Any]] = []
     taken: list[Stretch] = []
     octets = 0
-    counters = call.broker.counters
+    vhost, counters = call.vhost(), call.broker.counters
     try:
         while len(described) < count and octets < ANSWER_OCTETS_MAX:
             try:
                 stretch = queue.get()
-            except NotYet:
-                if described:
-                    break
-                raise
+            except NotYet as later:
+                await call.until_worth_it(later)
+                continue
             if stretch is None:
                 counters.got_nothing(queue, None)
                 break
             taken.append(stretch)
-            if call.broker.firehose.is_on(call.vhost()):
-                origin = Origin(call.vhost(), OVER_HTTP, 1, call.principal.name)
+            if call.broker.firehose.is_on(vhost):
+                origin = Origin(vhost, OVER_HTTP, 1, call.principal.name)
                 call.broker.firehose.delivered(origin, queue.name, stretch.shape, stretch.pieces, stretch.redelivered)
             counters.got(queue, None, no_ack=mode == "ack_requeue_false", redelivered=stretch.redelivered)
             message = describe_message(stretch, 0, encoding, truncate)

@@ -6,7 +6,6 @@ Promise P8. The full disk is a real one of 8 MB (tmpfs), filled by messages.
 import asyncio
 import contextlib
 import os
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from tests.brokers import RunningBroker
 from tests.clients.adapter.asking import ask, close_connection, closing, open_channel, open_connection
 from tests.faults.tracing import SYNC_FAILED, require_poking, require_strace
+from tests.small_disk import mounted_at
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 DEADLINE_S = 30.0
@@ -79,21 +79,9 @@ async def drain(connection: Any, count: int = 0) -> set[int]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MB; skipped with a clear word where mounting one is not allowed."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode != 0:
-        problem = f"a disk that is really full is NOT tested: mount says {mounted.stderr.strip()}"
-        if os.environ.get("LEVERET_REQUIRE_STRACE"):
-            pytest.fail(problem)
-        pytest.skip(problem)
-    try:
+    """A file system of 8 MB."""
+    with mounted_at(tmp_path / "small") as place:
         yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 async def test_a_full_disk_blocks_publishers_serves_consumers_and_goes_on_by_itself(small_disk: Path) -> None:

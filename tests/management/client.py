@@ -19,8 +19,9 @@ class Answer(NamedTuple):
 class Api:
     """Requests to one node as one user."""
 
-    def __init__(self, port: int, user: str = "guest", password: str = "guest") -> None:
+    def __init__(self, port: int, user: str = "guest", password: str = "guest", *, timeout_s: float = 20.0) -> None:
         self.port = port
+        self.timeout_s = timeout_s
         self.user = user
         self.password = password
 
@@ -31,7 +32,7 @@ class Api:
         self, method: str, path: str, body: object = None, *, raw: bytes | None = None, **headers: str
     ) -> Answer:
         """Send a request; ``raw`` is a body as it is, ``body`` one to be made JSON. Names lose ``_`` for ``-``."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout_s)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.user:
             token = b64encode(f"{self.user}:{self.password}".encode()).decode()

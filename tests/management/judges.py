@@ -3,9 +3,9 @@
 Debian's ``rabbitmq-server`` has both. Where they are missing, the tests that want them are left out, and say so.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +13,8 @@ import pytest
 
 from conformance.local_rabbitmq import found, running_managed
 from tests.management.client import Api
+from tests.waiting import until
 
-READY_S: Final = 60.0
 PLUGINS: Final = "/usr/lib/rabbitmq/lib/rabbitmq_server-*/plugins/rabbitmq_management-*/priv/www/cli/rabbitmqadmin"
 
 
@@ -32,13 +32,14 @@ def real_rabbitmq() -> Iterator[tuple[Api, str]]:
     if command is None:
         pytest.skip("RabbitMQ is not installed: its HTTP API is NOT compared")
     with running_managed(command) as (url, port):
-        api, until = Api(port), time.monotonic() + READY_S
-        while True:
-            try:
-                api.get("overview")
-            except (OSError, AssertionError):
-                assert time.monotonic() < until, "RabbitMQ's HTTP API does not answer"
-                time.sleep(0.2)
-            else:
-                break
+        api = Api(port)
+        until(partial(_answers, api), "RabbitMQ's HTTP API does not answer")
         yield api, url
+
+
+def _answers(api: Api) -> bool:
+    try:
+        api.get("overview")
+    except (OSError, AssertionError):
+        return False
+    return True
