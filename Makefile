@@ -64,10 +64,10 @@ conformance-document: $(READY) ## Renew the results in docs/conformance.md
 bench: $(READY) ## Measure messages per second (ARGS=...)
 	$(BIN)/python -m bench $(ARGS)
 
-bench-compare: $(READY) ## Start RabbitMQ and Leveret, compare them, write docs/performance.md (ARGS=...)
+bench-compare: $(READY) ## Start RabbitMQ and Leveret, compare them, write docs/performance.md and README's figures (ARGS=...)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m bench --peers leveret rabbitmq --series --largest 10000000,1000000 \
-		--page docs/performance.md --charts docs --json docs/performance.json $(ARGS)
+		--page docs/performance.md --charts docs --json docs/performance.json --summary README.md $(ARGS)
 
 torture: $(READY) ## Run the tests of the promises with their nightly numbers, which takes hours; goes on where it was (KINDS="T3 T9" ARGS=--fresh)
 	$(BIN)/python -m tests.torture $(KINDS) $(ARGS)

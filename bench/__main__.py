@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from bench import recovery, tables
+from bench import recovery, summary, tables
 from bench.client import Address, BrokerRefused
 from bench.comparison import Broker, measure_row
 from bench.figures import Effort
@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--connections", type=int, default=5_000, metavar="COUNT", help="of I (default 5,000)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--page", type=Path, metavar="FILE", help="put the tables into docs/performance.md")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="put the rounded main figures into README.md")
     parser.add_argument("--charts", type=Path, metavar="DIR", help="draw SVG charts there (needs matplotlib)")
     parser.add_argument("--note", default="", metavar="TEXT", help="a line above the tables: what else ran, say")
     parser.add_argument(
@@ -134,7 +135,9 @@ def _names(arguments: argparse.Namespace) -> list[str]:
     if arguments.charts and importlib.util.find_spec("matplotlib") is None:
         raise NothingToMeasure("--charts needs matplotlib")
     if arguments.page:
-        tables.around_figures(arguments.page)
+        tables.around(arguments.page, tables.FIGURES_BEGIN, tables.FIGURES_END)
+    if arguments.summary:
+        tables.around(arguments.summary, summary.SUMMARY_BEGIN, summary.SUMMARY_END)
     if START_NAME in asked and not can_start:
         raise NothingToMeasure(f"{START_NAME} needs --start-command or --peers")
     if LIBRARIES_NAME in asked and missing:
@@ -245,6 +248,8 @@ def _write(arguments: argparse.Namespace, comparison: Comparison) -> int:
         text += "".join(f"\n\n![{title}]({name})" for title, name in images)
     if arguments.page:
         tables.write_figures(arguments.page, text)
+    if arguments.summary:
+        summary.write_summary(arguments.summary, comparison)
     return 1 if comparison.has_failures else 0
 
 

@@ -1,6 +1,7 @@
 """The tables that the command prints: plain text that is also Markdown."""
 
 from collections.abc import Sequence
+from math import floor, log10
 from pathlib import Path
 from statistics import median
 
@@ -39,8 +40,7 @@ _AIM_HEAD = ["aim", "wanted", "reached", "met"]
 
 def render(comparison: Comparison) -> str:
     """Everything, ready to print."""
-    rounds = "1 round" if comparison.round_count == 1 else f"{comparison.round_count} rounds"
-    parts = [f"{comparison.machine_text()}", f"{comparison.date}, {rounds} with windows of {comparison.window_s:g} s"]
+    parts = measured_on(comparison)
     parts += [comparison.note] if comparison.note else []
     parts += [f"{broker}: {broker.claim}, by its own account" for broker in comparison.brokers]
     if comparison.rows:
@@ -56,7 +56,7 @@ def render(comparison: Comparison) -> str:
     parts += [f"{row.series.name} FAILED {_first_and_last(text)}" for row in comparison.series for text in row.failures]
     parts += [f"{row.workload.name} FAILED {failure}" for row in comparison.rows for failure in row.failures]
     if any(comparison.starts):
-        parts += ["", align(_start_rows(comparison))]
+        parts += ["", align(start_rows(comparison))]
     parts += [f"S FAILED {_first_and_last(failure)}" for failure in comparison.start_failures]
     if reached := outcomes(comparison):
         cells = [[each.what, each.wanted, each.reached, each.verdict] for each in reached]
@@ -64,19 +64,31 @@ def render(comparison: Comparison) -> str:
     return "\n".join(parts)
 
 
+def measured_on(comparison: Comparison) -> list[str]:
+    """The machine, the day, and how long."""
+    rounds = "1 round" if comparison.round_count == 1 else f"{comparison.round_count} rounds"
+    return [comparison.machine_text(), f"{comparison.date}, {rounds} with windows of {comparison.window_s:g} s"]
+
+
 def write_figures(page: Path, text: str) -> None:
     """Put ``text`` between the page's two marks. Raises ValueError where they are missing."""
-    before, after = around_figures(page)
+    before, after = around(page, FIGURES_BEGIN, FIGURES_END)
     page.write_text(f"{before}{FIGURES_BEGIN}\n{text}\n{FIGURES_END}{after}")
 
 
-def around_figures(page: Path) -> tuple[str, str]:
-    """What stands before and after the page's two marks. Raises ValueError where they are missing."""
-    before, _, rest = page.read_text().partition(FIGURES_BEGIN)
-    _, end, after = rest.partition(FIGURES_END)
-    if not end:
-        raise ValueError(f"{page} has no {FIGURES_BEGIN} ... {FIGURES_END}")
+def around(page: Path, begin: str, end: str) -> tuple[str, str]:
+    """What stands before and after two marks in a page. Raises ValueError where they are missing."""
+    before, _, rest = page.read_text().partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"{page} has no {begin} ... {end}")
     return before, after
+
+
+def rounded(value: float, digit_count: int) -> str:
+    """So many digits that count, and all before the point: with two of them 0.35, 3.3, 22, 2,810."""
+    places = max(0, digit_count - 1 - floor(log10(abs(value)))) if value else 0
+    return f"{value:,.{places}f}"
 
 
 def _head(comparison: Comparison) -> list[str]:
@@ -173,7 +185,8 @@ def _first_and_last(text: str) -> str:
     return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
 
 
-def _start_rows(comparison: Comparison) -> list[list[str]]:
+def start_rows(comparison: Comparison) -> list[list[str]]:
+    """The head, and a row for each figure of a start."""
     starts = [each for each in comparison.starts if each]
     rows = [
         ["S start", *(each[0].process for each in starts)],
