@@ -46,7 +46,7 @@ def open_and_close(address: Address, lasting_s: float) -> int:
     until_s = time.monotonic() + lasting_s
     count = 0
     while time.monotonic() < until_s:
-        handshake.close(handshake.open())
+        handshake.open_and_close()
         count += 1
     return count
 
