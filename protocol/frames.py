@@ -6,7 +6,8 @@ cut at once. What is not recognised is walked frame by frame. Octets come from t
 back to it. This file knows nothing of open or closed channels, and no method but publish and ack.
 """
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from struct import Struct
 from struct import error as StructError
 from typing import Final
@@ -34,8 +35,9 @@ from protocol.content import (
 )
 from protocol.errors import FrameError, UnexpectedFrame, bad_frame_end, frame_excerpt
 from protocol.grid import cut_rests, rests_of
-from protocol.keyed import KeyedCutter, KeyedPublish
+from protocol.keyed import Keyed, KeyedCutter
 from protocol.repeated import REPEATED_OCTETS, MethodFrame, find_frame, remember
+from protocol.runs import GroupedRun, KeyRoom, PublishRun
 
 PUBLISH_IDS: Final = b"\x00\x3c\x00\x28"
 _HEADER_IDS: Final = b"\x00\x3c\x00\x00"
@@ -44,39 +46,8 @@ CACHED_PUBLISHES: Final = 1024
 PREFIX_OCTETS_MAX: Final = 4096
 """A longer one is not remembered: to walk it costs little beside what follows it, and 1024 of them would be many."""
 CACHED_CUTTERS: Final = 16
-
-
-class PublishRun:
-    """Messages in a row, published by one method frame's octets, of one shape: one piece each.
-
-    Where their routing keys differ, ``routing_keys`` has that of each, and ``publish`` what they have in common;
-    ``groups`` has the pieces by key then, where there are few.
-    """
-
-    __slots__ = ("channel", "groups", "pieces", "publish", "routing_keys", "shape")
-
-    def __init__(
-        self,
-        publish: PublishMethod,
-        shape: Shape,
-        pieces: list[bytes],
-        routing_keys: list[str] | None = None,
-        groups: dict[str, list[bytes]] | None = None,
-    ) -> None:
-        self.channel = publish.channel
-        self.publish = publish
-        self.shape = shape
-        self.pieces = pieces
-        self.routing_keys = routing_keys
-        self.groups = groups
-
-    def one_by_one(self) -> "Iterator[PublishRun]":
-        """Yield the messages of a run with different routing keys as runs of one."""
-        publish, shape = self.publish, self.shape
-        assert isinstance(publish, KeyedPublish)
-        for routing_key, piece in zip(self.routing_keys or (), self.pieces, strict=True):
-            alone, content = shape.alone(piece)
-            yield PublishRun(publish.by(routing_key), alone, [content])
+REST_OCTETS: Final = 4096
+"""So much of a read is put before the next one at most, where messages go on in that."""
 
 
 class OversizeContent:
@@ -89,7 +60,7 @@ class OversizeContent:
         self.body_octets = body_octets
 
 
-Event = PublishRun | OversizeContent | Ack | MethodFrame
+Event = PublishRun | GroupedRun | OversizeContent | Ack | MethodFrame
 
 
 class _KnownPublish:
@@ -128,6 +99,7 @@ class _PendingContent:
         self.is_dropped = False
 
 
+_NO_MORE: Final = deque[bytes]()  # read at once
 _NONE_YET: Final = _KnownPublish(b"", PublishMethod(0, "", "", b"", 0))  # which no message is published like
 
 
@@ -139,8 +111,8 @@ class FrameReader:
     """
 
     __slots__ = (
-        *("_acks", "_alike", "_cutters", "_held", "_held_octets", "_keyed_misses", "_keyed_rest", "_known", "_last"),
-        *("_needed", "_pending", "_run_limit", "frame_max", "max_message_octets", "on_forget"),
+        *("_acks", "_alike", "_cutters", "_held", "_held_octets", "_keyed_misses", "_keyed_rest", "_known"),
+        *("_key_room", "_last", "_needed", "_pending", "_run_limit", "frame_max", "max_message_octets", "on_forget"),
     )
 
     def __init__(self, frame_max: int, max_message_octets: int) -> None:
@@ -153,6 +125,7 @@ class FrameReader:
         self._last = _NONE_YET
         # By what a publish frame has beside its routing key.
         self._cutters: dict[bytes, KeyedCutter] = {}
+        self._key_room: KeyRoom | None = None
         # How many publishes the next look for such a run is put off: grows while there are none.
         self._keyed_rest = self._keyed_misses = 0
         self._pending: dict[int, _PendingContent] = {}
@@ -172,12 +145,13 @@ class FrameReader:
         """Drop the unfinished content of ``channel``, which was closed."""
         self._pending.pop(channel, None)
 
-    def feed(self, data: bytes) -> Iterator[Event]:
-        """Return the events that ``data`` completes; what is unfinished is kept for the next call.
+    def feed(self, data: bytes, more: Iterable[bytes] = ()) -> Iterator[Event]:
+        """Return the events that ``data`` completes, and ``more``, which came after it; what is unfinished is kept.
 
-        This, or going through them, raises FrameError (501) or UnexpectedFrame (505); nothing may be fed after that.
+        Publishes by many keys that go on in the next of them are one run. This, or going through the events, raises
+        FrameError (501) or UnexpectedFrame (505); nothing may be fed after that.
         """
-        if not self._held and not self._pending:
+        if not (more or self._held or self._pending):
             # One message like the last, or one acknowledgement, is a read of its own: nothing is left to look for.
             octets, known = len(data), self._last
             if octets == known.step and known.fixed is not None and data.startswith(known.prefix):
@@ -187,9 +161,13 @@ class FrameReader:
                 return iter(self._acks.cut(data, 0, octets)[0])
             elif octets <= REPEATED_OCTETS and (method := find_frame(data)) is not None:
                 return iter((method,))
-        return self._walk(data)
+        return self._walk_all(deque((data, *more))) if more else self._walk(data, _NO_MORE)
 
-    def _walk(self, data: bytes) -> Iterator[Event]:
+    def _walk_all(self, reads: deque[bytes]) -> Iterator[Event]:
+        while reads:
+            yield from self._walk(reads.popleft(), reads)
+
+    def _walk(self, data: bytes, more: deque[bytes]) -> Iterator[Event]:
         if self._held:
             self._held.append(data)
             self._held_octets += len(data)
@@ -204,7 +182,10 @@ class FrameReader:
                 if data.startswith(PUBLISH_IDS, at + 7):
                     run, at = self._publish_run(data, at, end)
                     if run is not None:
-                        yield run
+                        if more and (isinstance(run, GroupedRun) or run.routing_keys is not None):
+                            data, at, end = yield from self._go_on(run, data, at, end, more)
+                        else:
+                            yield run
                         continue
                     if self._needed:
                         break
@@ -224,9 +205,30 @@ class FrameReader:
             if not self._needed and end - at >= FRAME_HEADER_OCTETS:
                 self._needed = 8 + int.from_bytes(data[at + 3 : at + 7])
 
+    def _go_on(
+        self, run: Keyed, data: bytes, at: int, end: int, more: deque[bytes]
+    ) -> Generator[Event, None, tuple[bytes, int, int]]:
+        """Yield ``run``, which stops ``at``, with what goes on in the same way in the next reads; return what is left.
+
+        To cut ahead is safe: it changes nothing but what the cutter expects.
+        """
+        cutter = self._last.cutter
+        assert cutter is not None
+        while more and end - at <= REST_OCTETS:
+            data = data[at:] + more.popleft()
+            end = len(data)
+            following, at = cutter.cut(data, 0, end, run) or (None, 0)
+            if following is not run:
+                yield run
+                if following is None:
+                    return data, at, end
+                run = following
+        yield run
+        return data, at, end
+
     # Publishes, as runs
 
-    def _publish_run(self, data: bytes, at: int, end: int) -> tuple[PublishRun | None, int]:
+    def _publish_run(self, data: bytes, at: int, end: int) -> tuple[Keyed | None, int]:
         """Cut the run of messages at ``at``.
 
         (None, at) where there is none: the walk takes over, or, where ``_needed`` was set, the next read.
@@ -256,7 +258,7 @@ class FrameReader:
             known.rests = rests_of(len(known.prefix), known.step)
         return self._fixed_run(known, known.fixed, data, at, end)
 
-    def _keyed_run(self, last: _KnownPublish, data: bytes, at: int, end: int) -> tuple[PublishRun | None, int]:
+    def _keyed_run(self, last: _KnownPublish, data: bytes, at: int, end: int) -> tuple[Keyed | None, int]:
         """Cut messages that are published like the last one, but each with another routing key."""
         cutter = last.cutter
         if cutter is None:
@@ -267,7 +269,7 @@ class FrameReader:
         if last.frame:
             self._last = _KnownPublish(b"", cutter.publish)
             self._last.cutter = cutter
-        return PublishRun(cutter.publish, found.shape, found.pieces, found.routing_keys, found.groups), found.stop
+        return found
 
     def _cutter(self, known: _KnownPublish) -> KeyedCutter:
         frame = known.frame
@@ -276,7 +278,10 @@ class FrameReader:
         if cutter is None:
             if len(self._cutters) >= CACHED_CUTTERS:
                 self._cutters.clear()
-            cutter = KeyedCutter(frame, known.publish, self.frame_max, self.max_message_octets)
+                self._key_room = None
+            if self._key_room is None:
+                self._key_room = KeyRoom()
+            cutter = KeyedCutter(frame, known.publish, self.frame_max, self.max_message_octets, self._key_room)
             self._cutters[fixed] = cutter
         return cutter
 

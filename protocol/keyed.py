@@ -6,13 +6,16 @@ well, the messages are cut by one split; else they are walked. It decides nothin
 frames.py does, frame by frame.
 """
 
-from collections.abc import Collection
-from itertools import takewhile
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import repeat, takewhile
 from operator import add
 from struct import Struct
 from struct import error as StructError
 from typing import Final, cast
 
+from protocol.columns import Columns
 from protocol.constants import FRAME_BODY, FRAME_END, FRAME_END_OCTET, FRAME_HEADER
 from protocol.content import (
     FRAME_HEAD,
@@ -21,10 +24,10 @@ from protocol.content import (
     Shape,
     common_facts,
     same_start,
-    short_string,
     skim,
 )
 from protocol.errors import FrameError
+from protocol.runs import GroupedRun, KeyedPublish, KeyRoom, KnownKeys, NotText, PublishRun
 
 _TAIL_AND_HEADER_START: Final = Struct(">HBHIHHQH")
 """Bits and end of a publish frame, and the fixed part of the content header frame after it."""
@@ -32,38 +35,20 @@ _HEADER_END_AND_BODY_HEAD: Final = Struct(">BBHI")
 _SHORTEST_RUN: Final = 2
 _LONGEST_RUN: Final = 65536
 _FIRST_RUN: Final = 256
-_METHODS_MAX: Final = 256
 _SHAPES_MAX: Final = 256
 _SHORTEST_ALIKE: Final = 16
 """Fewer whose headers differ behind what matters are better walked, together with those that follow."""
 _LIMIT_AFTER_MISS: Final = 16
 _SAME_KEYS: Final = 4
 """So many messages in a row with the same key are better cut by that."""
+_SHORTEST_COLUMNS: Final = 64
+"""Fewer are better split than looked at column by column, since there are some dozens of these."""
+_LOOKED_AT: Final = 64
+"""So many keys of a read tell whether the others come again."""
 
-
-class KeyedPublish(PublishMethod):
-    """What publishes to one exchange by different keys have in common; ``by`` gives one of them.
-
-    ``routing_key`` is empty, ``address`` the exchange's short string alone.
-    """
-
-    __slots__ = ("_methods",)
-
-    def __init__(self, channel: int, exchange: str, address: bytes, bits: int) -> None:
-        super().__init__(channel, exchange, "", address, bits)
-        self._methods: dict[str, PublishMethod] = {}
-
-    def by(self, routing_key: str) -> PublishMethod:
-        """Return the method of a publish by ``routing_key``; the same object again where it is asked for again."""
-        method = self._methods.get(routing_key)
-        if method is None:
-            address = self.address + short_string(routing_key.encode())
-            bits = self.mandatory | self.immediate << 1
-            if len(self._methods) >= _METHODS_MAX:
-                self._methods.clear()
-            method = PublishMethod(self.channel, self.exchange, routing_key, address, bits)
-            self._methods[routing_key] = method
-        return method
+Keyed = PublishRun | GroupedRun
+Span = Callable[[], Iterable[tuple[bytes, bytes]]]
+"""The messages of a part of a run, in order: key as short string and piece."""
 
 
 class _Heads(dict[int, bytes]):
@@ -83,29 +68,6 @@ class _Heads(dict[int, bytes]):
         return head
 
 
-class KeyedMessages:
-    """Messages in a row of one keyed shape, the routing key of each, and ``stop``, where they stop in the read.
-
-    ``groups`` has the pieces by key, in the order in which the keys come first, where there are few; else None.
-    """
-
-    __slots__ = ("groups", "pieces", "routing_keys", "shape", "stop")
-
-    def __init__(
-        self,
-        shape: Shape,
-        pieces: list[bytes],
-        routing_keys: list[str],
-        stop: int,
-        groups: dict[str, list[bytes]] | None = None,
-    ) -> None:
-        self.shape = shape
-        self.pieces = pieces
-        self.routing_keys = routing_keys
-        self.stop = stop
-        self.groups = groups
-
-
 class KeyedCutter:
     """Cuts messages that one channel publishes to one exchange, with the same bits, by different keys.
 
@@ -113,23 +75,40 @@ class KeyedCutter:
     each body.
     """
 
-    __slots__ = ("_frame_max", "_heads", "_key_at", "_largest", "_limit", "_shapes", "_tail_octets", "publish")
+    __slots__ = (
+        "_columns",
+        "_columns_limit",
+        "_frame_max",
+        "_heads",
+        "_key_at",
+        "_known",
+        "_largest",
+        "_limit",
+        "_shapes",
+        "_tail_octets",
+        "publish",
+    )
 
-    def __init__(self, frame: bytes, publish: PublishMethod, frame_max: int, max_body_octets: int) -> None:
+    def __init__(
+        self, frame: bytes, publish: PublishMethod, frame_max: int, max_body_octets: int, room: KeyRoom
+    ) -> None:
         self._key_at = key_at = 14 + frame[13]
         self._heads = _Heads(frame[1:3], frame[7:key_at], frame_max - 8)
         self._heads[-1] = b"\xff"  # No frame begins so: a key that makes its frame too large is left to the walk.
         self._tail_octets = int.from_bytes(frame[-2:])
         self._frame_max = frame_max
         self._largest = min(frame_max - 8, max_body_octets)
-        self._limit = _FIRST_RUN
+        self._limit = self._columns_limit = _FIRST_RUN
         self._shapes: dict[tuple[ContentFacts, int], Shape] = {}
         self.publish = KeyedPublish(publish.channel, publish.exchange, frame[13:key_at], frame[-2] & 3)
+        self._known = KnownKeys(self.publish, room)
+        self._columns = Columns(b"", 0, b"", 0)
 
-    def cut(self, data: bytes, at: int, end: int) -> KeyedMessages | None:
-        """Return the messages ``at``, if they are such a run.
+    def cut(self, data: bytes, at: int, end: int, before: Keyed | None = None) -> tuple[Keyed, int] | None:
+        """Return the messages ``at``, if they are such a run, and where they stop in ``data``.
 
-        None where there are fewer than two, or the first few have the same key and are better cut as such.
+        None where there are fewer than two, or the first few have the same key and are better cut as such. ``before``
+        is the run that ends there; where the messages go on in the same way they are added to it, and it is returned.
         """
         key_at, heads = self._key_at, self._heads
         if end - at <= key_at:
@@ -161,19 +140,85 @@ class KeyedCutter:
         if same and data.startswith(lead[:same], next_at + key_at + 3 + next_octets):
             if body_octets and data.startswith(lead, next_at + key_at + 3 + next_octets):
                 same = len(lead)
-            octets = stop - tail_at - 2 - same
-            found = self._cut_alike(data, at, min(end, at + self._limit * (stop - at)), lead, same, octets)
-        if found is None:
-            found = self._cut_changing(data, at, end)
-        if found is None:
-            return None
-        # A run that ends in one key again and again is left soon, to be cut as such.
-        last_keys = found.routing_keys[-_SAME_KEYS:]
-        if last_keys.count(last_keys[0]) == _SAME_KEYS:
-            self._limit = _LIMIT_AFTER_MISS
+            if next_octets == key_octets and end - at >= _SHORTEST_COLUMNS * (stop - at):
+                found = self._cut_columns(data, at, end, stop, lead, same, before)
+            if found is None:
+                octets = stop - tail_at - 2 - same
+                limit = min(end, at + self._limit * (stop - at))
+                found = self._cut_alike(data, at, limit, lead, same, octets, before)
+        return found or self._cut_changing(data, at, end, before)
+
+    def _found(self, count: int, last_keys: Sequence[object]) -> None:
+        """Let the next cut try as many messages as the last ones promise, of which there were ``count``.
+
+        A run that ends in one key again and again is left soon, to be cut as such.
+        """
+        if len(last_keys) == _SAME_KEYS == last_keys.count(last_keys[0]):
+            self._limit, self._columns_limit = _LIMIT_AFTER_MISS, _SHORTEST_COLUMNS
         else:
-            self._limit = min(_LONGEST_RUN, max(self._limit, 2 * len(found.pieces)))
-        return found
+            self._limit = min(_LONGEST_RUN, max(self._limit, 2 * count))
+
+    def _joined(self, before: Keyed | None, shape: Shape, pieces: list[bytes], routing_keys: list[str]) -> PublishRun:
+        """Return the run of these messages, those that come ``before`` among it if they are of one shape."""
+        self._found(len(pieces), routing_keys[-_SAME_KEYS:])
+        if type(before) is PublishRun and before.shape is shape and before.routing_keys is not None:
+            before.pieces += pieces
+            before.routing_keys += routing_keys
+            return before
+        return PublishRun(self.publish, shape, pieces, routing_keys)
+
+    def _grouped(
+        self, before: Keyed | None, shape: Shape, lead: bytes, body_octets: int, count: int, span: Span
+    ) -> tuple[GroupedRun, int]:
+        """Return the run of these messages by key, as ``_joined``, and how many of them have keys that are text."""
+        run = before
+        if type(run) is not GroupedRun or run.lead != lead or run.shape is not shape:
+            run = GroupedRun(self.publish, shape, lead, body_octets, self._known)
+        return run, run.add(count, span)
+
+    def _come_again(self, shorts: Sequence[bytes]) -> bool:
+        """Whether keys, of which these are some, are worth to be told apart: they came before, or are few."""
+        known, some = self._known, set(shorts)
+        if 4 * len(some) <= len(shorts) or 2 * len(known.keys() & some) >= len(some):
+            return True
+        for short in some:
+            with suppress(NotText):
+                known[short]
+        return False
+
+    def _cut_columns(
+        self, data: bytes, at: int, end: int, stop: int, lead: bytes, same: int, before: Keyed | None
+    ) -> tuple[Keyed, int] | None:
+        """Cut messages that are as long as the first, which stops at ``stop``, and whose keys are as long as its."""
+        columns = self._columns
+        if not columns.are_of(data, at, stop, lead, same):
+            columns = self._columns = Columns(data[at:stop], self._key_at, lead, same)
+        tried = min((end - at) // (stop - at), self._columns_limit)
+        count = columns.count(data, at, tried, _SHORTEST_COLUMNS)
+        if count < tried:
+            self._columns_limit = max(_SHORTEST_COLUMNS, 2 * count)
+        elif count == self._columns_limit:
+            self._columns_limit = min(_LONGEST_RUN, 4 * count)
+        facts = _plain_facts(lead) if count >= _SHORTEST_COLUMNS else None
+        if facts is None:
+            return None
+        shape = self._shape(facts, data[at + self._key_at])
+        is_whole = same == len(lead)
+        if self._come_again(columns.shorts(data, at, min(count, _LOOKED_AT))):
+            span = partial(columns.cells, data, at, count)
+            run, added = self._grouped(before, shape, lead if is_whole else b"", columns.body_octets, count, span)
+            stop, last = at + added * columns.octets, min(added, _SAME_KEYS)
+            self._found(added, columns.shorts(data, stop - last * columns.octets, last))
+            return (run, stop) if added else None
+        shorts = columns.shorts(data, at, count)
+        routing_keys = _decode([short[1:] for short in shorts])
+        if None in routing_keys:
+            count = routing_keys.index(None)
+            del routing_keys[count:]
+        if count < _SHORTEST_RUN:
+            return None
+        pieces = columns.pieces(data, at, count)
+        return self._joined(before, shape, pieces, cast(list[str], routing_keys)), at + count * columns.octets
 
     def _content_at(self, data: bytes, tail_at: int, end: int) -> tuple[bytes, int, int] | None:
         """Return a content's frames up to its body, the size of that, and where it stops; None if it is not plain.
@@ -198,7 +243,9 @@ class KeyedCutter:
             stop += body_octets + 8
         return (lead, body_octets, stop) if stop <= end and data[stop - 1] == FRAME_END else None
 
-    def _cut_alike(self, data: bytes, at: int, end: int, lead: bytes, same: int, octets: int) -> KeyedMessages | None:
+    def _cut_alike(
+        self, data: bytes, at: int, end: int, lead: bytes, same: int, octets: int, before: Keyed | None
+    ) -> tuple[Keyed, int] | None:
         """Cut messages whose contents begin with ``same`` octets of ``lead`` and have ``octets`` more, by one split.
 
         It splits at what is between key and those. Right if, and only if, each part holds as many octets with a frame
@@ -222,11 +269,8 @@ class KeyedCutter:
             last = parts[count]
         if count < (_SHORTEST_RUN if same == len(lead) else _SHORTEST_ALIKE):
             return None
-        try:
-            facts = skim(lead, 21, 7 + int.from_bytes(lead[3:7]), int.from_bytes(lead[19:21]))
-        except FrameError:
-            return None
-        if not facts.is_plain:
+        facts = _plain_facts(lead)
+        if facts is None:
             return None
         if count < len(heads):
             del heads[count:], parts[count:]
@@ -240,18 +284,22 @@ class KeyedCutter:
             if {body[edge_at:edge_stop] for body in bodies} != {lead[edge_at + same :]}:
                 self._limit = _LIMIT_AFTER_MISS
                 return None
-        key_at, content = self._key_at + 1, separator[1:]
-        before = {head: head[key_at:] + content for head in names}
-        pieces = list(map(add, map(before.__getitem__, heads), bodies))
-        key_octets = len(heads[0]) - key_at - 1 if len(set(map(len, names))) == 1 else -1
+        key_at, content = self._key_at, separator[1:]
         stop = at + sum(map(len, heads)) + count * (len(separator) + octets - 1)
-        groups = None
-        if len(names) * _SAME_KEYS <= count:
-            by_head: dict[bytes, list[bytes]] = {head: [] for head in names}
-            for group, piece in zip(map(by_head.__getitem__, heads), pieces, strict=True):
-                group.append(piece)
-            groups = {found[head]: group for head, group in by_head.items()}
-        return KeyedMessages(self._shape(facts, key_octets), pieces, list(map(found.__getitem__, heads)), stop, groups)
+        key_octets = len(heads[0]) - key_at - 2 if len(set(map(len, names))) == 1 else -1
+        shape = self._shape(facts, key_octets)
+        if len(names) * 4 <= count or self._come_again([head[key_at + 1 :] for head in heads[:_LOOKED_AT]]):
+            is_whole = same == len(lead)
+            if not is_whole:
+                bodies = list(map(add, repeat(content[1:]), bodies))
+            span = partial(_cells, heads, key_at + 1, bodies)
+            body_octets = int.from_bytes(lead[11:19])
+            run, added = self._grouped(before, shape, lead if is_whole else b"", body_octets, count, span)
+            self._found(added, heads[-_SAME_KEYS:])
+            return run, stop
+        starts = {head: head[key_at + 1 :] + content for head in names}
+        pieces = list(map(add, map(starts.__getitem__, heads), bodies))
+        return self._joined(before, shape, pieces, list(map(found.__getitem__, heads))), stop
 
     def _read_heads(self, heads: Collection[bytes]) -> dict[bytes, str | None]:
         """Return the routing keys of publish frames that begin with the frame end before them and end with their keys.
@@ -268,7 +316,7 @@ class KeyedCutter:
         names.update(zip(good, _decode([head[key_at:] for head in good]), strict=True))
         return names
 
-    def _cut_changing(self, data: bytes, at: int, end: int) -> KeyedMessages | None:
+    def _cut_changing(self, data: bytes, at: int, end: int, before: Keyed | None) -> tuple[Keyed, int] | None:
         """Cut messages whose content headers may differ, each of one body frame or none."""
         key_at, heads, tail_octets, channel = self._key_at, self._heads, self._tail_octets, self.publish.channel
         largest, largest_header = self._largest, self._frame_max - 8
@@ -317,7 +365,7 @@ class KeyedCutter:
             del pieces[count:], routing_keys[count:]
             if count < _SHORTEST_RUN:
                 return None
-        return KeyedMessages(self._shape(run_facts), pieces, cast(list[str], routing_keys), at)
+        return self._joined(before, self._shape(run_facts), pieces, cast(list[str], routing_keys)), at
 
     def _shape(self, facts: ContentFacts, key_octets: int = -1) -> Shape:
         shape = self._shapes.get((facts, key_octets))
@@ -329,6 +377,20 @@ class KeyedCutter:
                 self._shapes.clear()
             self._shapes[facts, key_octets] = shape
         return shape
+
+
+def _plain_facts(lead: bytes) -> ContentFacts | None:
+    """Return the facts of the content header frame that ``lead`` begins with, if it asks for nothing rare."""
+    try:
+        facts = skim(lead, 21, 7 + int.from_bytes(lead[3:7]), int.from_bytes(lead[19:21]))
+    except FrameError:
+        return None
+    return facts if facts.is_plain else None
+
+
+def _cells(heads: list[bytes], key_at: int, pieces: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the key that each of ``heads`` ends with, from ``key_at`` on, beside its piece."""
+    return zip([head[key_at:] for head in heads], pieces, strict=True)
 
 
 def _decode(raw_keys: list[bytes]) -> list[str | None]:

@@ -17,28 +17,29 @@ from broker.core.consumers import UNLIMITED, Consumer
 from broker.core.exchanges.exchange import Exchange
 from broker.core.messages import Stretch
 from broker.core.names import ConsumerTags
-from broker.core.publish.addressed import REPLY_TO, Addressed
+from broker.core.publish.addressed import REPLY_TO
 from broker.core.publish.checks import check_content
 from broker.core.publish.enqueue import Route
 from broker.core.publish.routable import LooksAt
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.reply import ReplyQueue
 from broker.core.unacked import Delivery, SpreadDeliveries, Unacked, spread
+from broker.server.by_headers import publish_by_headers
 from broker.server.counters import Tally
-from broker.server.firehose import origin_of
-from broker.server.keyed import publish_keyed
+from broker.server.keyed import publish_grouped, publish_keyed
+from broker.server.limits import CACHED_ROUTES
 from broker.server.transaction import Transaction
 from protocol import delivery
 from protocol.acks import Ack
 from protocol.content import PublishMethod, Shape
 from protocol.errors import NotImplementedFault, PreconditionFailed
-from protocol.frames import OversizeContent, PublishRun
+from protocol.frames import OversizeContent
 from protocol.methods import encode_method
+from protocol.runs import GroupedRun, PublishRun
 
 if TYPE_CHECKING:
     from broker.server.connection import Connection
 
-CACHED_ROUTES = 1024
 NO_ROUTE = (312, "NO_ROUTE")
 
 
@@ -110,23 +111,21 @@ class Channel:
         reply_queue = None
         if not facts.is_plain:
             if not is_known:
-                self._exchange_to_publish(publish)  # Its errors come first.
+                self.exchange_to_publish(publish)  # Its errors come first.
             check_content(facts, self.connection.access)
             if facts.has_carbon:
-                self._publish_by_headers(run)
+                publish_by_headers(self, run)
                 return
-            reply_queue = self._reply_queue_of(shape)
+            reply_queue = self.reply_queue_of(shape)
         if tally is None or not is_known:
             if run.routing_keys is not None:
                 publish_keyed(self, run, run.routing_keys)
                 return
-            exchange = self._exchange_to_publish(publish)
+            exchange = self.exchange_to_publish(publish)
             if vhost.looks_at(exchange) is not LooksAt.KEY or self.broker.firehose.is_on(vhost):
-                self._publish_by_headers(run)
+                publish_by_headers(self, run)
                 return
-            queues = vhost.route(exchange, publish.routing_key, None)
-            route = self.broker.enqueuer.route_to(queues, vhost.topology_version)
-            tally = self._cache(publish, self.tally(publish, exchange, route))
+            tally = self.learn(publish, exchange, vhost.route(exchange, publish.routing_key, None))
         tally.count += len(pieces)
         if reply_queue is None:
             self.enqueue(publish, tally.route, shape, pieces)
@@ -134,38 +133,21 @@ class Channel:
         for request, contents in reply_queue.requests(shape, pieces):
             self.enqueue(publish, tally.route, request, contents)
 
-    def _reply_queue_of(self, shape: Shape) -> ReplyQueue | None:
+    publish_run = publish
+    """The same, where it was taken note of already that these messages came."""
+
+    def publish_grouped(self, grouped: GroupedRun) -> None:
+        """As ``publish``, for messages by many routing keys that are together by key."""
+        publish_grouped(self, grouped)
+
+    def reply_queue_of(self, shape: Shape) -> ReplyQueue | None:
         """Return the queue that direct replies come back by, if messages ask for such. Raises PreconditionFailed."""
         is_request = shape.facts.reply_to == REPLY_TO
         if is_request and self.reply_queue is None:
             raise PreconditionFailed("fast reply consumer does not exist")
         return self.reply_queue if is_request else None
 
-    def _publish_by_headers(self, run: PublishRun) -> None:
-        """Publish messages whose headers matter: each by itself, unless the run has one header and goes one way.
-
-        RabbitMQ: Sender-selected Distribution, Direct Reply-to.
-        """
-        publish, shape = run.publish, run.shape
-        vhost = self.connection.vhost
-        exchange = self._exchange_to_publish(publish)
-        reply_queue, firehose = self._reply_queue_of(shape), self.broker.firehose
-        is_one = shape.lead and vhost.looks_at(exchange) is not LooksAt.MESSAGE
-        for pieces in [run.pieces] if is_one else [[piece] for piece in run.pieces]:
-            addressed = Addressed(shape, pieces, publish.routing_key)
-            if reply_queue is not None:
-                addressed.replace_reply_to(reply_queue.name)
-            self.connection.access.check_topics("write", exchange, addressed.routing_keys)
-            queues = vhost.route_message(exchange, addressed)
-            route = self.broker.enqueuer.route_to(queues, vhost.topology_version)
-            if addressed.blind_copies is not None and route.is_routed_again():
-                addressed.put_blind_copies_back()
-            if firehose.is_on(vhost):
-                firehose.published(origin_of(self), addressed.shape, addressed.pieces, addressed.routing_keys, queues)
-            self.tally(publish, exchange, route).count += len(addressed.pieces)
-            self.enqueue(publish, route, addressed.shape, addressed.pieces)
-
-    def _exchange_to_publish(self, publish: PublishMethod) -> Exchange:
+    def exchange_to_publish(self, publish: PublishMethod) -> Exchange:
         """As ``writable_exchange``; also raises AccessRefused (403) for the routing key."""
         exchange = self.writable_exchange(publish)
         self.connection.access.check_topics("write", exchange, (publish.routing_key,))
@@ -194,7 +176,10 @@ class Channel:
             tally = self._tallies[key] = Tally(*key)
         return tally
 
-    def _cache(self, publish: PublishMethod, tally: Tally) -> Tally:
+    def learn(self, publish: PublishMethod, exchange: Exchange, queues: Sequence[ClassicQueue]) -> Tally:
+        """Remember that what is published this way goes to ``queues``; return where it is counted."""
+        route = self.broker.enqueuer.route_to(queues, self.connection.vhost.topology_version)
+        tally = self.tally(publish, exchange, route)
         if len(self.routes) >= CACHED_ROUTES:
             self.routes.clear()
         self.routes[publish] = tally

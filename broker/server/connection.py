@@ -5,7 +5,7 @@ way of channels and handlers only. Spec: AMQP 0-9-1, 2.2.4, 4.2 and the connecti
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -54,10 +54,11 @@ from protocol.errors import (
     with_ids,
     without_octets,
 )
-from protocol.frames import Event, FrameReader, OversizeContent, PublishRun
+from protocol.frames import Event, FrameReader, OversizeContent
 from protocol.handshake import Handshake, Negotiated
 from protocol.methods import AccessRequest, AccessRequestOk, encode_empty, encode_method
 from protocol.repeated import MethodFrame
+from protocol.runs import GroupedRun, PublishRun
 
 log = structlog.get_logger("leveret.connection")
 
@@ -128,14 +129,15 @@ class Connection(Peer):
         self._deadlines = broker.handshakes
         broker.handshakes.set(self)
 
-    def data_received(self, data: bytes) -> None:
-        """Handle what was read, then let the broker finish: drain, confirm, write."""
+    def data_received(self, data: bytes, more: Sequence[bytes] = ()) -> None:
+        """Handle what was read, and ``more`` reads after it, then let the broker finish: drain, confirm, write."""
         broker = self.broker
-        self.received_octets += len(data)
-        self.received_count += 1
+        octets = len(data) + sum(map(len, more)) if more else len(data)
+        self.received_octets += octets
+        self.received_count += 1 + len(more)
         if self._heartbeat is not None:
             self._heartbeat.has_received = True
-        broker.residency.arrived_octets += len(data)
+        broker.residency.arrived_octets += octets
         broker.backpressure.pressed = None
         try:
             if self._returning is not None:
@@ -145,7 +147,9 @@ class Connection(Peer):
             if self._handshake is not None and len(self._header) < PROTOCOL_HEADER_OCTETS:
                 data = self._receive_header(data)
             again, self._again = self._again, ()
-            events = chain(again, self._reader.feed(data)) if again else self._reader.feed(data)
+            events = self._reader.feed(data, more)
+            if again:
+                events = chain(again, events)
             self._methods_left = METHODS_A_TURN
             for event in events:
                 self._handle(event)
@@ -246,6 +250,9 @@ class Connection(Peer):
                 channel.publish(event)
             elif type(event) is Ack:
                 channel.ack(event)
+            elif type(event) is GroupedRun:
+                self.has_published = True
+                channel.publish_grouped(event)
             else:
                 assert type(event) is OversizeContent
                 channel.refuse_oversize(event)

@@ -8,15 +8,66 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from broker.core.exchanges.exchange import Exchange
-from broker.core.publish.keyed import Queues, by_way, by_way_of_keys, enqueue_ways
+from broker.core.publish.keyed import by_way, enqueue_ways
 from broker.core.publish.routable import LooksAt
 from broker.core.publish.routing import find_queues_each
-from broker.server.counters import UNROUTABLE_KEPT
+from broker.core.queues.classic import ClassicQueue
+from broker.server.counters import UNROUTABLE_KEPT, Tally
+from broker.server.limits import CACHED_ROUTES
 from protocol.errors import AccessRefused
-from protocol.frames import PublishRun
+from protocol.runs import GroupedRun, PublishRun
 
 if TYPE_CHECKING:
     from broker.server.channel import Channel
+
+
+def publish_grouped(channel: "Channel", grouped: GroupedRun) -> None:
+    """Publish what came by many routing keys, those of each key together, if nobody can tell; else in order.
+
+    Nobody can where each key leads to queues of its own, and all messages come to them. Raises what
+    ``Channel.publish`` raises.
+    """
+    tallies = _tallies(channel, grouped)
+    if tallies is None:
+        channel.publish_run(grouped.in_order())
+        return
+    enqueue, is_logged = channel.broker.enqueuer.enqueue, False
+    for run, tally in zip(grouped.runs, tallies, strict=True):
+        pieces = run.pieces
+        tally.count += len(pieces)
+        is_logged |= enqueue(tally.route, run.shape, pieces)
+    channel.answer_for(grouped.count, is_logged)
+
+
+def _tallies(channel: "Channel", grouped: GroupedRun) -> list[Tally] | None:
+    """Return where each run is counted, and goes; None if its messages may not be taken out of their order."""
+    vhost = channel.connection.vhost
+    publish, version = grouped.publish, vhost.topology_version
+    known = channel.routes.get
+    found = [known(run.publish) for run in grouped.runs]
+    fresh = [run.publish for run, tally in zip(grouped.runs, found, strict=True) if not _is_current(tally, version)]
+    if fresh:
+        exchange = channel.writable_exchange(publish)
+        if len(found) > CACHED_ROUTES or not _goes_by_key(channel, exchange, [each.routing_key for each in fresh]):
+            return None
+        for each in fresh:
+            channel.learn(each, exchange, vhost.route(exchange, each.routing_key, None))
+        found = [known(run.publish) for run in grouped.runs]
+    elif channel.transaction is not None or channel.broker.firehose.is_on(vhost):
+        return None
+    tallies = [tally for tally in found if tally is not None]
+    queues: list[ClassicQueue] = []
+    for tally in tallies:
+        route = tally.route
+        if route.may_be_refused or not route.queues or (publish.mandatory and not route.reaches_queue()):
+            return None
+        queues += route.queues
+    # Keys that share a queue go in order, and so do more keys than a channel remembers.
+    return tallies if len(set(queues)) == len(queues) and len(tallies) == len(found) else None
+
+
+def _is_current(tally: Tally | None, topology_version: int) -> bool:
+    return tally is not None and tally.route.topology_version == topology_version
 
 
 def publish_keyed(channel: "Channel", run: PublishRun, routing_keys: list[str]) -> None:
@@ -27,35 +78,22 @@ def publish_keyed(channel: "Channel", run: PublishRun, routing_keys: list[str]) 
     publish, shape, pieces = run.publish, run.shape, run.pieces
     broker, vhost = channel.broker, channel.connection.vhost
     exchange = channel.writable_exchange(publish)
-    groups = run.groups
-    keys = routing_keys if groups is None else list(groups)
-    if not _goes_by_key(channel, exchange, keys):
+    if not _goes_by_key(channel, exchange, routing_keys):
         for single in run.one_by_one():
-            channel.publish(single)
+            channel.publish_run(single)
         return
-    found = find_queues_each(vhost.exchanges, exchange, keys)
-    ways = None if groups is None else by_way_of_keys(found, groups)
-    if ways is None:
-        found, keys = _of_each(run, keys, found), routing_keys
-        ways = by_way(found, pieces)
+    found = find_queues_each(vhost.exchanges, exchange, routing_keys)
+    ways = by_way(found, pieces)
     routes = {queues: broker.enqueuer.route_to(queues, vhost.topology_version) for queues in ways}
     for queues, group in ways.items():
         channel.tally(publish, exchange, routes[queues]).count += len(group)
     if any(each.may_be_refused or (publish.mandatory and not each.reaches_queue()) for each in routes.values()):
-        for queues, single in zip(_of_each(run, keys, found), run.one_by_one(), strict=True):
+        for queues, single in zip(found, run.one_by_one(), strict=True):
             channel.enqueue(single.publish, routes[queues], single.shape, single.pieces)
         return
     for piece in ways.get((), ())[-UNROUTABLE_KEPT:]:
         broker.counters.note_unroutable(channel, publish, [piece], shape.routing_key_of(piece))
     channel.answer_for(len(pieces), enqueue_ways(broker.enqueuer, routes, ways, found, shape, pieces))
-
-
-def _of_each(run: PublishRun, keys: Sequence[str], found: Sequence[Queues]) -> Sequence[Queues]:
-    """Return the way of each message of ``run``, where ``found`` are those of ``keys``."""
-    if keys is run.routing_keys:
-        return found
-    by_key = dict(zip(keys, found, strict=True))
-    return [by_key[routing_key] for routing_key in run.routing_keys or ()]
 
 
 def _goes_by_key(channel: "Channel", exchange: Exchange, routing_keys: Sequence[str]) -> bool:

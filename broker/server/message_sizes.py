@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.server.channel import Channel
 from protocol.content import Shape
-from protocol.frames import PublishRun
+from protocol.runs import GroupedRun, PublishRun
 
 if TYPE_CHECKING:
     from broker.server.connection import Connection
@@ -60,3 +60,9 @@ class SizingChannel(Channel):
         """As ``Channel.publish``."""
         self._sizes.add(run.shape, run.pieces)
         super().publish(run)
+
+    def publish_grouped(self, grouped: GroupedRun) -> None:
+        """As ``Channel.publish_grouped``."""
+        for run in grouped.runs:
+            self._sizes.add(run.shape, run.pieces)
+        super().publish_grouped(grouped)

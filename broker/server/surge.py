@@ -6,7 +6,7 @@ less. Where they do not, reads are best handled one by one, while they are in th
 full is never kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 FULL_READ_OCTETS: Final = 250_000
@@ -40,7 +40,10 @@ class Surge:
     __slots__ = ("_call_soon", "_handle", "_is_scattered", "_octets", "_reads", "_surges")
 
     def __init__(
-        self, surges: Surges, call_soon: Callable[[Callable[[], object]], object], handle: Callable[[bytes], None]
+        self,
+        surges: Surges,
+        call_soon: Callable[[Callable[[], object]], object],
+        handle: Callable[[bytes, Sequence[bytes]], None],
     ) -> None:
         self._surges = surges
         self._call_soon = call_soon
@@ -53,10 +56,10 @@ class Surge:
         """Take the next read."""
         reads, surges, octets = self._reads, self._surges, len(data)
         if not reads and octets < FULL_READ_OCTETS:
-            self._handle(data)
+            self._handle(data, ())
             return
         if not self._is_scattered:
-            self._look_at(data)
+            self._look_at(octets, data)
             return
         reads.append(data)
         self._octets += octets
@@ -70,14 +73,13 @@ class Surge:
         """Have handled what waits."""
         reads = self._reads
         if reads:
-            data = b"".join(reads)
-            reads.clear()
+            self._reads = []
             self._surges.held_octets -= self._octets
-            self._octets = 0
-            self._look_at(data)
+            octets, self._octets = self._octets, 0
+            self._look_at(octets, reads[0], reads[1:])
 
-    def _look_at(self, data: bytes) -> None:
-        """Have ``data`` handled, and see whether more of it at once would be better."""
+    def _look_at(self, octets: int, data: bytes, more: Sequence[bytes] = ()) -> None:
+        """Have ``data`` and ``more`` handled, so many octets, and see whether more at once would be better."""
         before = self._surges.count_runs()
-        self._handle(data)
-        self._is_scattered = (self._surges.count_runs() - before) * RUN_OCTETS > len(data)
+        self._handle(data, more)
+        self._is_scattered = (self._surges.count_runs() - before) * RUN_OCTETS > octets

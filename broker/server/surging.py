@@ -3,6 +3,7 @@
 All else is connection.py's.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 from broker.server.broker import Broker
@@ -21,11 +22,11 @@ class SurgingConnection(Connection):
         Connection.__init__(self, broker)
         self._surge: Surge | None = None
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes, more: Sequence[bytes] = ()) -> None:
         """Handle what was read, unless the next read comes at once and is better handled together with it."""
         if self._surge is None:
             if len(data) < FULL_READ_OCTETS:
-                self._receive(data)
+                self._receive(data, more)
                 return
             self._surge = Surge(self.broker.surges, self.broker.loop.call_soon, self._receive)
         self._surge.add(data)

@@ -17,8 +17,9 @@ from broker.core.queues.context import QueueContext
 from broker.core.queues.types import QUEUE_TYPES
 from broker.core.vhosts import VirtualHost
 from broker.server.clock import ManualClock
-from protocol.frames import FrameReader, PublishRun
+from protocol.frames import FrameReader
 from protocol.headers import decode_headers
+from protocol.runs import PublishRun
 from protocol.tables import FieldTable
 from storage.definitions import JsonValue
 from tests.core.recording import RecordingChannel, RecordingLog, new_consumer

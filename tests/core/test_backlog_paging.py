@@ -14,7 +14,8 @@ from broker.core.queues import paged
 from broker.core.queues.classic import ClassicQueue
 from broker.core.queues.types import QUEUE_TYPES
 from broker.server.clock import ManualClock
-from protocol.frames import FrameReader, PublishRun
+from protocol.frames import FrameReader
+from protocol.runs import PublishRun
 from tests.core.paging import PagingLog, paging_context
 from tests.core.recording import RecordingChannel, new_consumer
 from tests.protocol.octets import message

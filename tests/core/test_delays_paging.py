@@ -11,8 +11,9 @@ from broker.core.messages import MessageIds, Stretch
 from broker.core.publish.enqueue import Enqueuer, Route
 from broker.server.clock import ManualClock
 from protocol.content import Shape
-from protocol.frames import FrameReader, PublishRun
+from protocol.frames import FrameReader
 from protocol.headers import with_headers
+from protocol.runs import PublishRun
 from tests.core.paging import PagingLog, paging_context
 from tests.protocol.octets import message
 

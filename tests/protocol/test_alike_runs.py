@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from protocol.alike import AlikeCutter
 from protocol.content import same_start
 from protocol.errors import AmqpError
-from protocol.frames import FrameReader, PublishRun
+from protocol.frames import FrameReader
+from protocol.runs import GroupedRun, PublishRun
 from tests.protocol.octets import content_frames, publish_frame, short
-from tests.protocol.test_keyed_runs import FRAME_MAX, MAX_MESSAGE, fed, messages_of
+from tests.protocol.test_keyed_runs import FRAME_MAX, MAX_MESSAGE, fed, messages_of, ungrouped
 
 FRAME = publish_frame(b"logs", b"key")
 
@@ -64,13 +65,11 @@ def test_messages_with_ids_of_their_own_are_cut_by_one_split(make: object, body:
 
 def test_few_keys_are_grouped_and_each_keeps_its_order() -> None:
     octets = octets_of([with_id(number) for number in range(200)], [b"body"], [b"a", b"bb", b"c"])
-    runs = [run for run in fed(FrameReader(FRAME_MAX, MAX_MESSAGE), octets)[0] if run.groups is not None]
-    (run,) = runs
-    assert list(run.groups or ()) == ["bb", "c", "a"]  # The first of all taught the reader what a publish looks like.
-    assert len(run.pieces) == 199
-    for key, group in (run.groups or {}).items():
-        assert group == [piece for piece in run.pieces if run.shape.routing_key_of(piece) == key]
-    assert run.routing_keys == [run.shape.routing_key_of(piece) for piece in run.pieces]
+    (run,) = [run for run in FrameReader(FRAME_MAX, MAX_MESSAGE).feed(octets) if isinstance(run, GroupedRun)]
+    # The first of all taught the reader what a publish looks like.
+    assert [each.publish.routing_key for each in run.runs] == ["bb", "c", "a"]
+    assert run.count == 199
+    assert len(ungrouped(run).pieces) == 199
 
 
 @pytest.mark.parametrize(("keys", "octets"), [([b"aa", b"bb", b"cc"], 2), ([b"a", b"bb"], -1)])

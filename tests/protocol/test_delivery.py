@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from protocol.content import header_facts
 from protocol.delivery import DeliveryWriter, confirm, get_ok, refuse, returned
 from protocol.errors import FrameError
-from protocol.frames import FrameReader, PublishRun
+from protocol.frames import FrameReader
 from protocol.headers import decode_headers
+from protocol.runs import PublishRun
 from tests.protocol.octets import PERSISTENT, PLAIN, content_frames, frame, message, short
 
 

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from protocol.acks import Ack
 from protocol.errors import AmqpError, FrameError, UnexpectedFrame
-from protocol.frames import Event, FrameReader, OversizeContent, PublishRun
+from protocol.frames import Event, FrameReader, OversizeContent
 from protocol.repeated import MethodFrame
+from protocol.runs import GroupedRun, PublishRun
 from tests.protocol.octets import (
     PERSISTENT,
     PLAIN,
@@ -32,7 +33,8 @@ def new_reader() -> FrameReader:
 def told(events: list[Event]) -> list[Told]:
     """Return events message by message and tag by tag, so that runs cut differently compare equal."""
     flat: list[Told] = []
-    for event in events:
+    for each in events:
+        event = each.in_order() if isinstance(each, GroupedRun) else each
         if isinstance(event, PublishRun):
             publish = event.publish
             keys = event.routing_keys or [publish.routing_key] * len(event.pieces)

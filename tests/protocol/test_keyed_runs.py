@@ -1,5 +1,7 @@
 """Publishes to one exchange by keys that differ: cut together, they are what they are one by one."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 from protocol.content import Shape
 from protocol.delivery import DeliveryWriter, get_ok, returned
 from protocol.errors import AmqpError, FrameError
-from protocol.frames import Event, FrameReader, PublishRun
+from protocol.frames import Event, FrameReader
+from protocol.runs import GroupedRun, PublishRun
 from tests.protocol.octets import PERSISTENT, PLAIN, content_frames, frame, message, publish_frame, short
 
 FRAME_MAX = 4096
@@ -16,23 +19,49 @@ ID = b"\x00\x80"
 
 
 def read(*reads: bytes, largest: int = MAX_MESSAGE) -> list[PublishRun]:
-    reader = FrameReader(FRAME_MAX, largest)
-    events: list[Event] = [event for octets in reads for event in reader.feed(octets)]
-    assert all(isinstance(event, PublishRun) for event in events)
-    return [event for event in events if isinstance(event, PublishRun)]
+    runs, error = fed(FrameReader(FRAME_MAX, largest), *reads)
+    assert error is None
+    return runs
 
 
 def fed(reader: FrameReader, *reads: bytes) -> tuple[list[PublishRun], AmqpError | None]:
     """The publishes up to the first error, and that."""
+    return published_by(event for octets in reads for event in reader.feed(octets))
+
+
+def fed_together(reader: FrameReader, *reads: bytes) -> tuple[list[PublishRun], AmqpError | None]:
+    """As ``fed``, with all reads at once."""
+    return published_by(reader.feed(reads[0], reads[1:]))
+
+
+def published_by(events: Iterator[Event]) -> tuple[list[PublishRun], AmqpError | None]:
     runs: list[PublishRun] = []
     try:
-        for octets in reads:
-            for event in reader.feed(octets):
-                if isinstance(event, PublishRun):
-                    runs.append(event)  # noqa: PERF401 - what comes before an error counts
+        for event in events:
+            if isinstance(event, GroupedRun):
+                runs.append(ungrouped(event))
+            elif isinstance(event, PublishRun):
+                runs.append(event)
     except AmqpError as error:
         return runs, error
     return runs, None
+
+
+def ungrouped(grouped: GroupedRun) -> PublishRun:
+    """The same messages in order; each key's are those of its run, in their order."""
+    run = grouped.in_order()
+    keys = run.routing_keys or []
+    assert grouped.count == len(run.pieces) == len(keys)
+    assert [each.publish.routing_key for each in grouped.runs] == list(dict.fromkeys(keys))
+    for each in grouped.runs:
+        publish, shape = each.publish, each.shape
+        assert (publish.channel, publish.exchange) == (shape.channel, shape.exchange)
+        assert shape.routing_key == publish.routing_key
+        ours = [piece for piece, key in zip(run.pieces, keys, strict=True) if key == publish.routing_key]
+        assert [shape.lead + piece for piece in each.pieces] == [run.shape.alone(piece)[1] for piece in ours]
+        assert {shape.body_octets_of(piece) for piece in each.pieces} == set(map(run.shape.body_octets_of, ours))
+        assert (shape.address, shape.facts) == (run.shape.address_of(ours[0]), run.shape.facts)
+    return run
 
 
 def messages_of(runs: list[PublishRun]) -> list[tuple[object, ...]]:

@@ -3,8 +3,9 @@ back joined: of each such group the first went on, and the others were lost.
 """
 
 from broker.core.publish.enqueue import Route
-from protocol.frames import FrameReader, PublishRun
+from protocol.frames import FrameReader
 from protocol.headers import with_headers
+from protocol.runs import PublishRun
 from tests.core.test_delays_paging import Delays
 from tests.protocol.octets import message
 

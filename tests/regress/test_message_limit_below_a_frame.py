@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pamqp import commands
 
-from protocol.frames import FrameReader, OversizeContent, PublishRun
+from protocol.frames import FrameReader, OversizeContent
+from protocol.runs import PublishRun
 from tests.protocol.octets import message
 from tests.server.wired import running_node
 

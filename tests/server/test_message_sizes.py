@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from broker.server.message_sizes import BOUNDS, MessageSizes
-from protocol.frames import FrameReader, PublishRun
+from protocol.frames import FrameReader
+from protocol.runs import PublishRun
 from tests.brokers import RunningBroker
 from tests.management.client import Api
 from tests.protocol.octets import message

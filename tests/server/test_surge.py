@@ -1,5 +1,6 @@
 """Reads that are put together: in order, within bounds, and never kept for longer than a turn of the loop."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,10 @@ class Counted:
         self.run_count = 0
         self._is_scattered = is_scattered
 
-    def handle(self, data: bytes) -> None:
-        self.reads.append(data)
-        self.run_count += len(data) * self._is_scattered
+    def handle(self, data: bytes, more: Sequence[bytes] = ()) -> None:
+        octets = b"".join((data, *more))
+        self.reads.append(octets)
+        self.run_count += len(octets) * self._is_scattered
 
 
 def surge_of(surges: Surges, turns: Turns, handled: Counted) -> Surge:

@@ -28,16 +28,6 @@ def by_way(found: Sequence[Queues], pieces: Sequence[bytes]) -> dict[Queues, lis
     return ways
 
 
-def by_way_of_keys(found: Sequence[Queues], groups: Mapping[str, list[bytes]]) -> dict[Queues, list[bytes]] | None:
-    """Return the messages of each way, where those of each key are together, and ``found`` is the way of each key.
-
-    None where messages of several keys come to one queue, or to none: the order among those matters.
-    """
-    queues = list(chain.from_iterable(found))
-    ways = dict(zip(found, groups.values(), strict=True))
-    return ways if len(set(queues)) == len(queues) and len(ways) == len(found) else None
-
-
 def enqueue_ways(
     enqueuer: Enqueuer,
     routes: Mapping[Queues, Route],
