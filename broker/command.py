@@ -69,6 +69,13 @@ def serve_flags() -> "Sequence[Flag]":
     return flags()
 
 
+def completion_for(shell: str) -> str:
+    """Return what a shell completes all commands by; "" for a shell that is not known."""
+    from broker.control.completion import script
+
+    return script(shell, serve_flags)
+
+
 def leave_when_told() -> None:
     """End at once, and well, when told to while loading, which is most of a start: nothing has been done so far.
 
@@ -85,7 +92,7 @@ def operate(what: str, arguments: list[str], program: str | None = None) -> int:
     if what == "rabbitmqadmin":
         from broker.control.admin import main as admin
 
-        return admin(arguments, program or what)
+        return admin(arguments, program or what, completion_for)
     if what == "rabbitmq-plugins":
         from broker.control.plugins import main as plugins
 

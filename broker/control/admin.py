@@ -9,7 +9,7 @@ import base64
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import urlencode
@@ -92,8 +92,16 @@ class AdminParser(argparse.ArgumentParser):
 class Admin:
     """One call: the broker's HTTP API, the options, and the words after them."""
 
-    def __init__(self, client: Client, options: argparse.Namespace, *, is_second: bool = False) -> None:
+    def __init__(
+        self,
+        client: Client,
+        options: argparse.Namespace,
+        *,
+        is_second: bool = False,
+        completion_for: Callable[[str], str] | None = None,
+    ) -> None:
         self.client: Client = client
+        self.completion_for = completion_for
         self.options: argparse.Namespace = options
         self._is_second = is_second
 
@@ -399,8 +407,10 @@ def parser(program: str) -> AdminParser:
     return made
 
 
-def main(arguments: Sequence[str], program: str = "rabbitmqadmin") -> int:
-    """Run the command; return the exit code."""
+def main(
+    arguments: Sequence[str], program: str = "rabbitmqadmin", completion_for: Callable[[str], str] | None = None
+) -> int:
+    """Run the command; return the exit code. ``completion_for`` gives a shell's script, where Leveret is installed."""
     made = parser(program)
     known = {name: action for action in made._actions for name in action.option_strings}
     switches = [name for name, action in known.items() if action.nargs == 0]
@@ -429,7 +439,8 @@ def main(arguments: Sequence[str], program: str = "rabbitmqadmin") -> int:
             is_tls_checked=not options.ssl_insecure,
             tls_certificate=(options.ssl_cert_file, options.ssl_key_file) if options.ssl_cert_file else None,
         )
-        Admin(client, options, is_second=line.is_second).run(options.subcommand, options.words)
+        admin = Admin(client, options, is_second=line.is_second, completion_for=completion_for)
+        admin.run(options.subcommand, options.words)
         sys.stdout.flush()  # Here, where it is caught if nobody reads any more.
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -4,6 +4,7 @@ A subcommand is a pair of words, its options are ``key=value`` by now (admin_opt
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -211,9 +212,15 @@ def policies_of(kind: str) -> Callable[["Admin", Options], None]:
     return show_matching
 
 
-def tell_completion(_admin: "Admin", _options: Options) -> None:
-    """Tell what writes a shell's completion. Raises Failure."""
-    raise Failure(1, "leveret completion bash|zsh|fish writes it, for all of Leveret's commands")
+def completions(admin: "Admin", options: Options) -> None:
+    """Write what a shell, else the user's own, completes all of Leveret's commands by. Raises Failure."""
+    if admin.completion_for is None:
+        raise Failure(1, "where Leveret is installed, leveret completion bash|zsh|fish writes it")
+    shell = options.get("shell") or Path(os.environ.get("SHELL") or "bash").name
+    script = admin.completion_for(shell)
+    if not script:
+        raise Failure(1, f"there is no completion for {shell}, but for bash, zsh and fish")
+    print(script)  # noqa: T201 - the command's own output
 
 
 def plugins(admin: "Admin", _options: Options) -> None:
@@ -270,7 +277,7 @@ DOES: Final[Mapping[tuple[str, str], Callable[["Admin", Options], None]]] = {
     ("vhosts", "disable_deletion_protection"): protection("DELETE"),
     ("policies", "list_matching_object"): policies_of("policies"),
     ("operator_policies", "list_matching_object"): policies_of("operator-policies"),
-    ("shell", "completions"): tell_completion,
+    ("shell", "completions"): completions,
 }
 """What there is, by its two words."""
 

@@ -15,19 +15,25 @@ def show(arguments: Sequence[str], serve_flags: Callable[[], Sequence[Flag]]) ->
             "fish: leveret completion fish | source"
         )
         return OK if arguments and arguments[0] in ("-h", "--help") else USAGE
+    print(script(arguments[0], serve_flags))  # noqa: T201
+    return OK
+
+
+def script(shell: str, serve_flags: Callable[[], Sequence[Flag]]) -> str:
+    """Return the script for a shell; "" for one that there is none for."""
+    if shell not in SHELLS:
+        return ""
     made = {"ctl": ctl_tool(), "plugins": plugins_tool(), "admin": admin_tool()}
     flags = serve_flags()
-    if arguments[0] == "fish":
+    if shell == "fish":
         from broker.control.completion_fish import script as fish
 
-        print(fish(made, flags))  # noqa: T201
-        return OK
+        return fish(made, flags)
     from broker.control.completion_bash import script as bash
 
     # zsh reads bash's, by the part of it that is made for that.
-    head = "autoload -U +X bashcompinit && bashcompinit\n" if arguments[0] == "zsh" else ""
-    print(head + bash(made, flags))  # noqa: T201
-    return OK
+    head = "autoload -U +X bashcompinit && bashcompinit\n" if shell == "zsh" else ""
+    return head + bash(made, flags)
 
 
 def ctl_tool() -> Tool:

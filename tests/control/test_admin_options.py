@@ -149,7 +149,8 @@ def test_lists_have_columns_and_pages(admin: Admin, quiet: Admin) -> None:
         ("passwords salt_and_hash --password secret", "*** the password is required"),
         ("passwords salt_and_hash --hashing-algorithm MD5 x", "*** there is no hashing algorithm MD5"),
         ("passwords salt_and_hash a b", "*** an argument is given twice"),
-        ("shell completions --shell bash", "*** leveret completion bash|zsh|fish writes it"),
+        ("shell completions --shell elvish", "*** there is no completion for elvish, but for bash, zsh and fish"),
+        ("shell completions --cheese x", '*** Argument "cheese" not recognised'),
     ],
 )
 def test_what_the_second_version_does_not_know_ends_with_2(admin: Admin, words: str, text: str) -> None:

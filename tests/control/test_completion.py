@@ -98,3 +98,20 @@ def test_nothing_is_left_out(run: Ctl) -> None:
 def test_only_shells_that_are_known_get_a_script(run: Ctl) -> None:
     assert run("completion").code == run("completion", "tcsh").code == 64
     assert run("completion", "--help").code == 0
+
+
+def test_rabbitmqadmin_writes_the_same_for_the_shell_that_is_named_or_in_use(
+    run: Ctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def admin(*words: str) -> str:
+        done = run("shell", "completions", *words, name="rabbitmqadmin")
+        assert (done.code, done.err) == (0, "")
+        return done.out
+
+    for shell in ("bash", "fish", "zsh"):
+        wanted = run("completion", shell).out
+        assert admin("--shell", shell) == wanted
+        monkeypatch.setenv("SHELL", f"/usr/bin/{shell}")
+        assert admin() == wanted
+    monkeypatch.delenv("SHELL")
+    assert admin() == run("completion", "bash").out
