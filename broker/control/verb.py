@@ -82,6 +82,11 @@ class Verb(NamedTuple):
         return f"{self.name} {self.usage}".rstrip()
 
 
+def grouped(group: str, *verbs: Verb) -> tuple[Verb, ...]:
+    """Return verbs as those of one group, under whose name the help has them."""
+    return tuple(verb._replace(group=group) for verb in verbs)
+
+
 def found_or(session: Session, exit_code: int, text: str, *path: str) -> Any:
     """Return what is at a path. Raises Failure with ``exit_code`` and ``text`` where there is nothing."""
     return failing(404, exit_code, text, lambda: session.client.get(*path))

@@ -4,7 +4,7 @@ import socket
 from typing import Any, Final
 
 from broker.control.failures import OK, UNAVAILABLE, Failure, Refused
-from broker.control.verb import Session, Verb
+from broker.control.verb import Session, Verb, grouped
 from broker.control.verbs.node import in_unit, listener_line, listeners, shown_listener, unit_of
 
 GROUP: Final = "Health checks"
@@ -251,44 +251,37 @@ def check_certificate_expiration(session: Session) -> None:
     session.output.line(f"No certificates are expiring within {within} {unit}.")
 
 
-def _check(name: str, run: Any, summary: str, usage: str = "", count: int = 0) -> Verb:
-    return Verb(name, usage, summary, run, count, count, group=GROUP)
-
-
-VERBS: Final = (
-    _check("ping", ping, "Tells whether the process answers"),
-    _check("check_running", check_running, "Tells whether clients are let in"),
-    _check("is_running", is_running, "Tells the same, without failing"),
-    _check("is_booting", is_booting, "Tells whether the node is starting"),
-    _check("check_local_alarms", check_local_alarms, "Fails if memory or disk runs low"),
-    _check("check_alarms", check_alarms, "The same"),
-    _check("alarms", alarms, "Lists alarms"),
-    _check("check_port_connectivity", check_port_connectivity, "Connects to every port that is listened on"),
-    _check("check_port_listener", check_port_listener, "Fails if a port is not listened on", "<port>", 1),
-    _check("check_protocol_listener", check_protocol_listener, "The same for a protocol", "<protocol>", 1),
-    _check("check_virtual_hosts", check_virtual_hosts, "Tells that virtual hosts are there"),
-    _check("listeners", show_listeners, "Lists the ports that are listened on"),
-    _check("node_health_check", node_health_check, "Deprecated: the node runs and has no alarm"),
-    _check("server_version", server_version, "Tells the version that clients are told"),
-    _check("erlang_version", erlang_version, "Tells that there is no Erlang"),
+VERBS: Final = grouped(
+    GROUP,
+    Verb("ping", "", "Tells whether the process answers", ping),
+    Verb("check_running", "", "Tells whether clients are let in", check_running),
+    Verb("is_running", "", "Tells the same, without failing", is_running),
+    Verb("is_booting", "", "Tells whether the node is starting", is_booting),
+    Verb("check_local_alarms", "", "Fails if memory or disk runs low", check_local_alarms),
+    Verb("check_alarms", "", "The same", check_alarms),
+    Verb("alarms", "", "Lists alarms", alarms),
+    Verb("check_port_connectivity", "", "Connects to every port that is listened on", check_port_connectivity),
+    Verb("check_port_listener", "<port>", "Fails if a port is not listened on", check_port_listener, 1, 1),
+    Verb("check_protocol_listener", "<protocol>", "The same for a protocol", check_protocol_listener, 1, 1),
+    Verb("check_virtual_hosts", "", "Tells that virtual hosts are there", check_virtual_hosts),
+    Verb("listeners", "", "Lists the ports that are listened on", show_listeners),
+    Verb("node_health_check", "", "Deprecated: the node runs and has no alarm", node_health_check),
+    Verb("server_version", "", "Tells the version that clients are told", server_version),
+    Verb("erlang_version", "", "Tells that there is no Erlang", erlang_version),
+    Verb("memory_breakdown", "[--unit <unit>]", "Tells the memory used", memory_breakdown, options={"unit": "unit"}),
+    Verb("check_if_node_is_quorum_critical", "", "Does not apply to a single node", always_well),
+    Verb("check_if_node_is_mirror_sync_critical", "", "Does not apply to a single node", always_well),
     Verb(
-        "memory_breakdown",
-        "[--unit <unit>]",
-        "Tells the memory used",
-        memory_breakdown,
-        options={"unit": "unit"},
-        group=GROUP,
+        "check_if_new_quorum_queue_replicas_have_finished_initial_sync",
+        "",
+        "Does not apply to a single node",
+        always_well,
     ),
-    _check("check_if_node_is_quorum_critical", always_well, "Does not apply to a single node"),
-    _check("check_if_node_is_mirror_sync_critical", always_well, "Does not apply to a single node"),
-    _check(
-        "check_if_new_quorum_queue_replicas_have_finished_initial_sync", always_well, "Does not apply to a single node"
-    ),
-    _check("check_if_any_deprecated_features_are_used", check_deprecated, "Fails if some are in use"),
-    _check("check_if_metadata_store_is_initialized", check_metadata, "Tells that definitions are there"),
-    _check("check_if_metadata_store_initialized_with_data", check_metadata, "Tells that definitions are there"),
-    _check(
-        "check_if_cluster_has_classic_queue_mirroring_policy", check_mirroring, "Fails if a policy asks for mirrors"
+    Verb("check_if_any_deprecated_features_are_used", "", "Fails if some are in use", check_deprecated),
+    Verb("check_if_metadata_store_is_initialized", "", "Tells that definitions are there", check_metadata),
+    Verb("check_if_metadata_store_initialized_with_data", "", "Tells that definitions are there", check_metadata),
+    Verb(
+        "check_if_cluster_has_classic_queue_mirroring_policy", "", "Fails if a policy asks for mirrors", check_mirroring
     ),
     Verb(
         "check_certificate_expiration",
@@ -296,6 +289,5 @@ VERBS: Final = (
         "Fails if a certificate ends soon",
         check_certificate_expiration,
         options={"within": "count", "unit": "unit"},
-        group=GROUP,
     ),
 )

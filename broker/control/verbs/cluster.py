@@ -7,7 +7,7 @@ wait for. RabbitMQ: rabbitmq-queues(8), rabbitmq-streams(8), rabbitmq-upgrade(8)
 from typing import Any, Final
 
 from broker.control.failures import OK, UNAVAILABLE, USAGE, Failure
-from broker.control.verb import Session, Verb, found_or
+from broker.control.verb import Session, Verb, found_or, grouped
 
 GROUP: Final = "Cluster and replicas"
 PAYLOAD_SHOWN_OCTETS: Final = 64
@@ -196,39 +196,31 @@ def post_upgrade(session: Session) -> int:
 
 
 def _refused(name: str, usage: str = "", run: Any = refuse) -> Verb:
-    return Verb(name, usage, "Is refused: this is a single node", run, 0, None, group=GROUP)
+    return Verb(name, usage, "Is refused: this is a single node", run, 0, None)
 
 
 _MEMBER: Final = {"membership": "kind"}
 _GROW: Final = {"vhost-pattern": "pattern", "queue-pattern": "pattern", "errors-only": "", "membership": "kind"}
 
-VERBS: Final = (
-    Verb("await_online_nodes", "<count>", "Has one node online", await_online_nodes, 1, 1, group=GROUP),
-    Verb("await_online_quorum_plus_one", "", "Has nobody to wait for", alone, group=GROUP),
-    Verb("await_online_synchronized_mirror", "", "Has nobody to wait for", alone, group=GROUP),
-    Verb("drain", "", "Lets nobody in and closes all connections", drain, group=GROUP),
-    Verb("revive", "", "Lets clients in again", revive, group=GROUP),
-    Verb("suspend_listeners", "", "Lets nobody more in", suspend_listeners, group=GROUP),
-    Verb("resume_listeners", "", "Lets clients in again", resume_listeners, group=GROUP),
-    Verb("post_upgrade", "", "Has nothing to do", post_upgrade, group=GROUP),
-    Verb("force_boot", "", "Has nothing to do, after stop_app", force_boot, group=GROUP),
-    Verb("quorum_status", "[-p <vhost>] <queue>", "Tells a quorum queue's member", quorum_status, 1, 1, group=GROUP),
-    Verb(
-        "stream_status",
-        "[-p <vhost>] <stream>",
-        "Tells a stream's writer",
-        stream_status,
-        1,
-        1,
-        {"tracking": ""},
-        GROUP,
-    ),
-    Verb("peek", "[-p <vhost>] <queue> <position>", "Shows a quorum queue's message", peek, 2, 2, group=GROUP),
-    Verb("rebalance", "all|classic|quorum|stream", "Has one node for all leaders", rebalance, 1, 1, _GROW, GROUP),
-    Verb("grow", "<node> all|even", "Adds replicas: there is one node", set_on_itself, 2, 2, _GROW, GROUP),
-    Verb("shrink", "<node>", "Removes replicas: there is one node", set_on_itself, 1, 1, _GROW, GROUP),
-    Verb("sync_queue", "[-p <vhost>] <queue>", "Is refused: there are no mirrors", sync_queue, 1, 1, group=GROUP),
-    Verb("cancel_sync_queue", "[-p <vhost>] <queue>", "Has nothing to do", cancel_sync_queue, 1, 1, group=GROUP),
+VERBS: Final = grouped(
+    GROUP,
+    Verb("await_online_nodes", "<count>", "Has one node online", await_online_nodes, 1, 1),
+    Verb("await_online_quorum_plus_one", "", "Has nobody to wait for", alone),
+    Verb("await_online_synchronized_mirror", "", "Has nobody to wait for", alone),
+    Verb("drain", "", "Lets nobody in and closes all connections", drain),
+    Verb("revive", "", "Lets clients in again", revive),
+    Verb("suspend_listeners", "", "Lets nobody more in", suspend_listeners),
+    Verb("resume_listeners", "", "Lets clients in again", resume_listeners),
+    Verb("post_upgrade", "", "Has nothing to do", post_upgrade),
+    Verb("force_boot", "", "Has nothing to do, after stop_app", force_boot),
+    Verb("quorum_status", "[-p <vhost>] <queue>", "Tells a quorum queue's member", quorum_status, 1, 1),
+    Verb("stream_status", "[-p <vhost>] <stream>", "Tells a stream's writer", stream_status, 1, 1, {"tracking": ""}),
+    Verb("peek", "[-p <vhost>] <queue> <position>", "Shows a quorum queue's message", peek, 2, 2),
+    Verb("rebalance", "all|classic|quorum|stream", "Has one node for all leaders", rebalance, 1, 1, _GROW),
+    Verb("grow", "<node> all|even", "Adds replicas: there is one node", set_on_itself, 2, 2, _GROW),
+    Verb("shrink", "<node>", "Removes replicas: there is one node", set_on_itself, 1, 1, _GROW),
+    Verb("sync_queue", "[-p <vhost>] <queue>", "Is refused: there are no mirrors", sync_queue, 1, 1),
+    Verb("cancel_sync_queue", "[-p <vhost>] <queue>", "Has nothing to do", cancel_sync_queue, 1, 1),
     Verb(
         "set_stream_retention_policy",
         "[-p <vhost>] <stream> <max-age>",
@@ -236,9 +228,8 @@ VERBS: Final = (
         set_retention,
         2,
         2,
-        group=GROUP,
     ),
-    Verb("add_member", "<queue> <node>", "Is refused: this is a single node", refuse, 0, None, _MEMBER, GROUP),
+    Verb("add_member", "<queue> <node>", "Is refused: this is a single node", refuse, 0, None, _MEMBER),
     _refused("delete_member", "<queue> <node>"),
     _refused("add_replica", "<stream> <node>"),
     _refused("delete_replica", "<stream> <node>"),
@@ -250,10 +241,9 @@ VERBS: Final = (
         0,
         None,
         {"disc": "", "ram": ""},
-        GROUP,
     ),
     _refused("change_cluster_node_type", "<type>", refuse_while_running),
     _refused("rename_cluster_node", "<old> <new> ..."),
     _refused("update_cluster_nodes", "<node>", refuse_while_running),
-    Verb("forget_cluster_node", "<node>", "Is refused: this is a single node", refuse, 0, None, {"offline": ""}, GROUP),
+    Verb("forget_cluster_node", "<node>", "Is refused: this is a single node", refuse, 0, None, {"offline": ""}),
 )

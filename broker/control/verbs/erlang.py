@@ -3,7 +3,7 @@
 from typing import Final
 
 from broker.control.failures import OK, UNAVAILABLE, Failure
-from broker.control.verb import Session, Verb
+from broker.control.verb import Session, Verb, grouped
 
 GROUP: Final = "Erlang"
 
@@ -59,12 +59,13 @@ _SWITCHES: Final = {
     "runtime_thread_stats": {"sample-interval": "seconds"},
 }
 
-VERBS: Final = (
-    Verb("force_gc", "", "Has nothing to do", force_gc, group=GROUP),
-    Verb("hipe_compile", "<directory>", "Has nothing to do", hipe_compile, 0, 1, group=GROUP),
-    Verb("reclaim_quorum_memory", "[-p <vhost>] <queue>", "Has nothing to do", reclaim, 1, 1, group=GROUP),
+VERBS: Final = grouped(
+    GROUP,
+    Verb("force_gc", "", "Has nothing to do", force_gc),
+    Verb("hipe_compile", "<directory>", "Has nothing to do", hipe_compile, 0, 1),
+    Verb("reclaim_quorum_memory", "[-p <vhost>] <queue>", "Has nothing to do", reclaim, 1, 1),
     *(
-        Verb(name, usage, f"Is refused: {why}", refuse, 0, None, _SWITCHES.get(name, {}), GROUP)
+        Verb(name, usage, f"Is refused: {why}", refuse, 0, None, _SWITCHES.get(name, {}))
         for name, (usage, why) in REFUSED.items()
     ),
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.control.failures import DATA, TEMPORARY, UNAVAILABLE, USAGE, Failure, Unreachable
-from broker.control.verb import Session, Verb
+from broker.control.verb import Session, Verb, grouped
 
 GROUP: Final = "Node"
 POLL_S: Final = 0.1
@@ -467,12 +467,13 @@ def refuse_rotation(session: Session) -> None:
     raise Failure(UNAVAILABLE, "This command does not rotate logs anymore [deprecated]: they go to the standard output")
 
 
-VERBS: Final = (
-    Verb("status", "[--unit <unit>]", "Tells what the node is and uses", status, 0, 0, {"unit": "unit"}, GROUP),
-    Verb("cluster_status", "", "Tells about the cluster of this one node", cluster_status, group=GROUP),
-    Verb("environment", "", "Tells the settings in force", environment, group=GROUP),
-    Verb("report", "", "Tells all that a report of a problem needs", report, group=GROUP),
-    Verb("version", "", "Tells the version that clients are told", version, group=GROUP),
+VERBS: Final = grouped(
+    GROUP,
+    Verb("status", "[--unit <unit>]", "Tells what the node is and uses", status, 0, 0, {"unit": "unit"}),
+    Verb("cluster_status", "", "Tells about the cluster of this one node", cluster_status),
+    Verb("environment", "", "Tells the settings in force", environment),
+    Verb("report", "", "Tells all that a report of a problem needs", report),
+    Verb("version", "", "Tells the version that clients are told", version),
     Verb(
         "set_vm_memory_high_watermark",
         "<fraction> | absolute <size>",
@@ -480,19 +481,10 @@ VERBS: Final = (
         set_vm_memory_high_watermark,
         1,
         2,
-        group=GROUP,
     ),
-    Verb(
-        "set_disk_free_limit",
-        "<size> | mem_relative <fraction>",
-        "Sets the disk limit",
-        set_disk_free_limit,
-        1,
-        2,
-        group=GROUP,
-    ),
-    Verb("set_log_level", "<level>", "Logs more or less", set_log_level, 1, 2, group=GROUP),
-    Verb("list_feature_flags", "[<column> ...]", "Lists feature flags", list_feature_flags, 0, None, group=GROUP),
+    Verb("set_disk_free_limit", "<size> | mem_relative <fraction>", "Sets the disk limit", set_disk_free_limit, 1, 2),
+    Verb("set_log_level", "<level>", "Logs more or less", set_log_level, 1, 2),
+    Verb("list_feature_flags", "[<column> ...]", "Lists feature flags", list_feature_flags, 0, None),
     Verb(
         "enable_feature_flag",
         "<name>|all",
@@ -501,18 +493,17 @@ VERBS: Final = (
         1,
         1,
         {"experimental": "", "opt-in": ""},
-        GROUP,
     ),
-    Verb("list_deprecated_features", "", "Lists what later versions refuse", list_deprecated_features, group=GROUP),
-    Verb("shovel_status", "", "Has no shovels to list", shovel_status, group=GROUP),
-    Verb("federation_status", "", "Has no links to list", federation_status, group=GROUP),
-    Verb("stop", "[<pidfile>]", "Stops the broker", stop, 0, 1, group=GROUP),
-    Verb("shutdown", "", "Stops the broker", stop, options={"wait": "", "no-wait": ""}, group=GROUP),
-    Verb("stop_app", "", "Lets nobody in", stop_app, group=GROUP),
-    Verb("start_app", "", "Lets clients in again", start_app, group=GROUP),
-    Verb("reset", "", "Deletes everything, after stop_app", reset, group=GROUP),
-    Verb("force_reset", "", "Deletes everything, after stop_app", reset, group=GROUP),
-    Verb("await_startup", "", "Waits until the broker is ready", await_startup, group=GROUP),
-    Verb("wait", "<pidfile> | --pid <pid>", "Waits for a process and its broker", wait, 0, 1, {"pid": "pid"}, GROUP),
-    Verb("rotate_logs", "", "Is refused: logs go to the standard output", refuse_rotation, group=GROUP),
+    Verb("list_deprecated_features", "", "Lists what later versions refuse", list_deprecated_features),
+    Verb("shovel_status", "", "Has no shovels to list", shovel_status),
+    Verb("federation_status", "", "Has no links to list", federation_status),
+    Verb("stop", "[<pidfile>]", "Stops the broker", stop, 0, 1),
+    Verb("shutdown", "", "Stops the broker", stop, options={"wait": "", "no-wait": ""}),
+    Verb("stop_app", "", "Lets nobody in", stop_app),
+    Verb("start_app", "", "Lets clients in again", start_app),
+    Verb("reset", "", "Deletes everything, after stop_app", reset),
+    Verb("force_reset", "", "Deletes everything, after stop_app", reset),
+    Verb("await_startup", "", "Waits until the broker is ready", await_startup),
+    Verb("wait", "<pidfile> | --pid <pid>", "Waits for a process and its broker", wait, 0, 1, {"pid": "pid"}),
+    Verb("rotate_logs", "", "Is refused: logs go to the standard output", refuse_rotation),
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.control.failures import DATA, UNAVAILABLE, USAGE, Failure, Refused
-from broker.control.verb import Session, Verb, failing, need_vhost
+from broker.control.verb import Session, Verb, failing, grouped, need_vhost
 from broker.control.verbs.lists import pid_of
 from broker.control.verbs.users import json_object
 
@@ -288,78 +288,74 @@ _POLICY_USAGE: Final = "[-p <vhost>] [--priority <priority>] [--apply-to <what>]
 _POLICY: Final = {"priority": "priority", "apply-to": "what"}
 
 VERBS: Final = (
-    Verb("purge_queue", "[-p <vhost>] <queue>", "Throws ready messages away", purge_queue, 1, 1, group=QUEUES),
-    Verb(
-        "delete_queue",
-        "[-p <vhost>] <queue> [--if-empty] [--if-unused]",
-        "Deletes a queue",
-        delete_queue,
-        1,
-        1,
-        {"if-empty": "", "if-unused": ""},
+    *grouped(
         QUEUES,
+        Verb("purge_queue", "[-p <vhost>] <queue>", "Throws ready messages away", purge_queue, 1, 1),
+        Verb(
+            "delete_queue",
+            "[-p <vhost>] <queue> [--if-empty] [--if-unused]",
+            "Deletes a queue",
+            delete_queue,
+            1,
+            1,
+            {"if-empty": "", "if-unused": ""},
+        ),
+        Verb("close_connection", "<name> <reason>", "Closes a connection", close_connection, 2, 2),
+        Verb(
+            "close_all_connections",
+            "[-p <vhost> | --global] [--limit <count>] [--per-connection-delay <ms>] <reason>",
+            "Closes connections",
+            close_all_connections,
+            1,
+            1,
+            {"global": "", "limit": "count", "per-connection-delay": "ms"},
+        ),
+        Verb(
+            "close_all_user_connections",
+            "<username> <reason>",
+            "Closes a user's connections",
+            close_all_user_connections,
+            2,
+            2,
+        ),
     ),
-    Verb("close_connection", "<name> <reason>", "Closes a connection", close_connection, 2, 2, group=QUEUES),
-    Verb(
-        "close_all_connections",
-        "[-p <vhost> | --global] [--limit <count>] [--per-connection-delay <ms>] <reason>",
-        "Closes connections",
-        close_all_connections,
-        1,
-        1,
-        {"global": "", "limit": "count", "per-connection-delay": "ms"},
-        QUEUES,
+    *grouped(
+        POLICIES,
+        Verb("set_policy", _POLICY_USAGE, "Makes or replaces a policy", set_policy, 3, 3, _POLICY),
+        Verb("clear_policy", "[-p <vhost>] <name>", "Takes a policy away", clear_policy, 1, 1),
+        Verb("list_policies", "[-p <vhost>]", "Lists policies", list_policies),
+        Verb("set_operator_policy", _POLICY_USAGE, "Makes an operator's policy", set_operator_policy, 3, 3, _POLICY),
+        Verb("clear_operator_policy", "[-p <vhost>] <name>", "Takes it away", clear_operator_policy, 1, 1),
+        Verb("list_operator_policies", "[-p <vhost>]", "Lists operators' policies", list_operator_policies),
+        Verb(
+            "set_parameter", "[-p <vhost>] <component> <name> <json>", "Sets a runtime parameter", set_parameter, 3, 3
+        ),
+        Verb("clear_parameter", "[-p <vhost>] <component> <name>", "Takes it away", clear_parameter, 2, 2),
+        Verb("list_parameters", "[-p <vhost>]", "Lists runtime parameters", list_parameters),
+        Verb("set_global_parameter", "<name> <json>", "Sets a global one", set_global_parameter, 2, 2),
+        Verb("clear_global_parameter", "<name>", "Takes it away", clear_global_parameter, 1, 1),
+        Verb("list_global_parameters", "", "Lists global runtime parameters", list_global_parameters),
+        Verb("set_cluster_name", "<name>", "Names the cluster", set_cluster_name, 1, 1),
     ),
-    Verb(
-        "close_all_user_connections",
-        "<username> <reason>",
-        "Closes a user's connections",
-        close_all_user_connections,
-        2,
-        2,
-        group=QUEUES,
-    ),
-    Verb("set_policy", _POLICY_USAGE, "Makes or replaces a policy", set_policy, 3, 3, _POLICY, POLICIES),
-    Verb("clear_policy", "[-p <vhost>] <name>", "Takes a policy away", clear_policy, 1, 1, group=POLICIES),
-    Verb("list_policies", "[-p <vhost>]", "Lists policies", list_policies, group=POLICIES),
-    Verb(
-        "set_operator_policy", _POLICY_USAGE, "Makes an operator's policy", set_operator_policy, 3, 3, _POLICY, POLICIES
-    ),
-    Verb("clear_operator_policy", "[-p <vhost>] <name>", "Takes it away", clear_operator_policy, 1, 1, group=POLICIES),
-    Verb("list_operator_policies", "[-p <vhost>]", "Lists operators' policies", list_operator_policies, group=POLICIES),
-    Verb(
-        "set_parameter",
-        "[-p <vhost>] <component> <name> <json>",
-        "Sets a runtime parameter",
-        set_parameter,
-        3,
-        3,
-        group=POLICIES,
-    ),
-    Verb("clear_parameter", "[-p <vhost>] <component> <name>", "Takes it away", clear_parameter, 2, 2, group=POLICIES),
-    Verb("list_parameters", "[-p <vhost>]", "Lists runtime parameters", list_parameters, group=POLICIES),
-    Verb("set_global_parameter", "<name> <json>", "Sets a global one", set_global_parameter, 2, 2, group=POLICIES),
-    Verb("clear_global_parameter", "<name>", "Takes it away", clear_global_parameter, 1, 1, group=POLICIES),
-    Verb("list_global_parameters", "", "Lists global runtime parameters", list_global_parameters, group=POLICIES),
-    Verb("set_cluster_name", "<name>", "Names the cluster", set_cluster_name, 1, 1, group=POLICIES),
-    Verb(
-        "export_definitions",
-        "[-p <vhost>] <file>|- [--format json]",
-        "Writes all definitions to a file",
-        export_definitions,
-        1,
-        1,
-        {"format": "json"},
+    *grouped(
         DEFINITIONS,
-    ),
-    Verb(
-        "import_definitions",
-        "[-p <vhost>] <file>|- [--format json] [--skip-if-unchanged]",
-        "Takes over definitions from a file",
-        import_definitions,
-        0,
-        1,
-        {"format": "json", "skip-if-unchanged": ""},
-        DEFINITIONS,
+        Verb(
+            "export_definitions",
+            "[-p <vhost>] <file>|- [--format json]",
+            "Writes all definitions to a file",
+            export_definitions,
+            1,
+            1,
+            {"format": "json"},
+        ),
+        Verb(
+            "import_definitions",
+            "[-p <vhost>] <file>|- [--format json] [--skip-if-unchanged]",
+            "Takes over definitions from a file",
+            import_definitions,
+            0,
+            1,
+            {"format": "json", "skip-if-unchanged": ""},
+        ),
     ),
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.control.failures import UNAVAILABLE, Failure
-from broker.control.verb import Session, Verb
+from broker.control.verb import Session, Verb, grouped
 
 GROUP: Final = "Process"
 SECRET: Final = ("PASS", "SECRET", "COOKIE", "TOKEN", "URL", "URI", "ARGS", "CREDENTIAL")
@@ -140,36 +140,25 @@ def track_sources(session: Session) -> None:
     session.doing(f"{session.verb.name}: logins are counted by address, always")
 
 
-def _about(name: str, run: Any, summary: str) -> Verb:
-    return Verb(name, "", summary, run, group=GROUP)
-
-
-VERBS: Final = (
-    _about("os_env", os_env, "Tells the broker's variables, without secrets"),
-    _about("command_line_arguments", command_line_arguments, "Tells how the broker was called"),
-    _about("log_location", log_location, "Tells where the log goes"),
-    Verb("log_tail", "", "Is refused: the log is not kept", refuse_log, options={"number": "count"}, group=GROUP),
-    Verb(
-        "log_tail_stream",
-        "",
-        "Is refused: the log is not kept",
-        refuse_log,
-        options={"duration": "seconds"},
-        group=GROUP,
-    ),
+VERBS: Final = grouped(
+    GROUP,
+    Verb("os_env", "", "Tells the broker's variables, without secrets", os_env),
+    Verb("command_line_arguments", "", "Tells how the broker was called", command_line_arguments),
+    Verb("log_location", "", "Tells where the log goes", log_location),
+    Verb("log_tail", "", "Is refused: the log is not kept", refuse_log, options={"number": "count"}),
+    Verb("log_tail_stream", "", "Is refused: the log is not kept", refuse_log, options={"duration": "seconds"}),
     Verb(
         "consume_event_stream",
         "",
         "Is refused: there is none",
         refuse_events,
         options={"duration": "seconds", "pattern": "pattern"},
-        group=GROUP,
     ),
-    _about("list_network_interfaces", refuse_interfaces, "Is refused: the system tells"),
-    _about("tls_versions", tls_versions, "Tells which versions of TLS clients may use"),
-    _about("cipher_suites", cipher_suites, "Tells the cipher suites"),
-    _about("certificates", certificates, "Tells which files the certificates are in"),
-    _about("discover_peers", discover_peers, "Tells that there are no peers"),
+    Verb("list_network_interfaces", "", "Is refused: the system tells", refuse_interfaces),
+    Verb("tls_versions", "", "Tells which versions of TLS clients may use", tls_versions),
+    Verb("cipher_suites", "", "Tells the cipher suites", cipher_suites),
+    Verb("certificates", "", "Tells which files the certificates are in", certificates),
+    Verb("discover_peers", "", "Tells that there are no peers", discover_peers),
     Verb(
         "resolve_hostname",
         "<name> [--address-family ipv4|ipv6]",
@@ -178,7 +167,6 @@ VERBS: Final = (
         1,
         1,
         {"address-family": "family", "offline": ""},
-        GROUP,
     ),
     Verb(
         "list_node_auth_attempt_stats",
@@ -186,9 +174,8 @@ VERBS: Final = (
         "Tells how many logins there were",
         list_attempts,
         options={"by-source": ""},
-        group=GROUP,
     ),
-    _about("reset_node_auth_attempt_metrics", forget_attempts, "Counts logins anew"),
-    _about("enable_auth_attempt_source_tracking", track_sources, "Has nothing to do: addresses are counted"),
-    _about("disable_auth_attempt_source_tracking", track_sources, "Has nothing to do: addresses are counted"),
+    Verb("reset_node_auth_attempt_metrics", "", "Counts logins anew", forget_attempts),
+    Verb("enable_auth_attempt_source_tracking", "", "Has nothing to do: addresses are counted", track_sources),
+    Verb("disable_auth_attempt_source_tracking", "", "Has nothing to do: addresses are counted", track_sources),
 )

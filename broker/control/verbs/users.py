@@ -5,7 +5,7 @@ import sys
 from typing import Any, Final
 
 from broker.control.failures import DATA, NO_USER, SOFTWARE, Failure, Refused
-from broker.control.verb import Session, Verb, failing, found_or
+from broker.control.verb import Session, Verb, failing, found_or, grouped
 
 GROUP: Final = "Users"
 
@@ -178,7 +178,8 @@ def hash_one(session: Session) -> None:
     session.output.line(salted_hash(password))
 
 
-VERBS: Final = (
+VERBS: Final = grouped(
+    GROUP,
     Verb(
         "add_user",
         "<username> [<password>] [--pre-hashed-password]",
@@ -187,25 +188,21 @@ VERBS: Final = (
         1,
         2,
         {"pre-hashed-password": ""},
-        GROUP,
     ),
-    Verb("delete_user", "<username>", "Deletes a user and closes its connections", delete_user, 1, 1, group=GROUP),
-    Verb("change_password", "<username> [<password>]", "Changes a user's password", change_password, 1, 2, group=GROUP),
-    Verb("clear_password", "<username>", "Lets nobody log in by a password", clear_password, 1, 1, group=GROUP),
-    Verb("authenticate_user", "<username> [<password>]", "Tries a password", authenticate_user, 1, 2, group=GROUP),
-    Verb("hash_password", "[<password>]", "Tells a password as definitions hold it", hash_one, 0, 1, group=GROUP),
-    Verb("set_user_tags", "<username> [<tag> ...]", "Replaces a user's tags", set_user_tags, 1, None, group=GROUP),
-    Verb("list_users", "", "Lists users and their tags", list_users, group=GROUP),
-    Verb("set_user_limits", "<username> <json>", "Sets limits of a user", set_user_limits, 2, 2, group=GROUP),
-    Verb(
-        "clear_user_limits", "<username> <limit>|all", "Clears limits of a user", clear_user_limits, 2, 2, group=GROUP
-    ),
+    Verb("delete_user", "<username>", "Deletes a user and closes its connections", delete_user, 1, 1),
+    Verb("change_password", "<username> [<password>]", "Changes a user's password", change_password, 1, 2),
+    Verb("clear_password", "<username>", "Lets nobody log in by a password", clear_password, 1, 1),
+    Verb("authenticate_user", "<username> [<password>]", "Tries a password", authenticate_user, 1, 2),
+    Verb("hash_password", "[<password>]", "Tells a password as definitions hold it", hash_one, 0, 1),
+    Verb("set_user_tags", "<username> [<tag> ...]", "Replaces a user's tags", set_user_tags, 1, None),
+    Verb("list_users", "", "Lists users and their tags", list_users),
+    Verb("set_user_limits", "<username> <json>", "Sets limits of a user", set_user_limits, 2, 2),
+    Verb("clear_user_limits", "<username> <limit>|all", "Clears limits of a user", clear_user_limits, 2, 2),
     Verb(
         "list_user_limits",
         "[--user <username>] [--global]",
         "Lists the limits of a user, or of all",
         list_user_limits,
         options={"user": "username", "global": ""},
-        group=GROUP,
     ),
 )

@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 
 from broker.control.failures import DATA, NO_USER, SOFTWARE, UNAVAILABLE, Failure, Refused
-from broker.control.verb import Session, Verb, failing, found_or, need_vhost
+from broker.control.verb import Session, Verb, failing, found_or, grouped, need_vhost
 from broker.control.verbs.users import json_object
 
 GROUP: Final = "Virtual hosts and permissions"
@@ -257,8 +257,9 @@ def chosen(session: Session, known: tuple[str, ...], default: tuple[str, ...]) -
     return wanted or default
 
 
-VERBS: Final = (
-    Verb("add_vhost", _METADATA_USAGE, "Adds a virtual host", add_vhost, 1, 1, _METADATA, GROUP),
+VERBS: Final = grouped(
+    GROUP,
+    Verb("add_vhost", _METADATA_USAGE, "Adds a virtual host", add_vhost, 1, 1, _METADATA),
     Verb(
         "update_vhost_metadata",
         _METADATA_USAGE,
@@ -267,32 +268,15 @@ VERBS: Final = (
         1,
         1,
         _METADATA,
-        GROUP,
     ),
-    Verb("set_vhost_tags", "<vhost> [<tag> ...]", "Replaces its tags", set_vhost_tags, 1, None, group=GROUP),
-    Verb("restart_vhost", "[-p <vhost>]", "Has nothing to do: it runs", restart_vhost, group=GROUP),
-    Verb("delete_vhost", "<vhost>", "Deletes a virtual host with all that is in it", delete_vhost, 1, 1, group=GROUP),
-    Verb(
-        "enable_vhost_protection_from_deletion",
-        "<vhost>",
-        "Lets nobody delete a virtual host",
-        protect_vhost,
-        1,
-        1,
-        group=GROUP,
-    ),
-    Verb(
-        "disable_vhost_protection_from_deletion",
-        "<vhost>",
-        "Lets it be deleted again",
-        unprotect_vhost,
-        1,
-        1,
-        group=GROUP,
-    ),
-    Verb("list_vhosts", "[<column> ...]", "Lists virtual hosts", list_vhosts, 0, None, group=GROUP),
-    Verb("trace_on", "", "Starts to trace messages", trace_on, group=GROUP),
-    Verb("trace_off", "", "Stops it", trace_off, group=GROUP),
+    Verb("set_vhost_tags", "<vhost> [<tag> ...]", "Replaces its tags", set_vhost_tags, 1, None),
+    Verb("restart_vhost", "[-p <vhost>]", "Has nothing to do: it runs", restart_vhost),
+    Verb("delete_vhost", "<vhost>", "Deletes a virtual host with all that is in it", delete_vhost, 1, 1),
+    Verb("enable_vhost_protection_from_deletion", "<vhost>", "Lets nobody delete a virtual host", protect_vhost, 1, 1),
+    Verb("disable_vhost_protection_from_deletion", "<vhost>", "Lets it be deleted again", unprotect_vhost, 1, 1),
+    Verb("list_vhosts", "[<column> ...]", "Lists virtual hosts", list_vhosts, 0, None),
+    Verb("trace_on", "", "Starts to trace messages", trace_on),
+    Verb("trace_off", "", "Stops it", trace_off),
     Verb(
         "set_permissions",
         "[-p <vhost>] <username> <configure> <write> <read>",
@@ -300,7 +284,6 @@ VERBS: Final = (
         set_permissions,
         4,
         4,
-        group=GROUP,
     ),
     Verb(
         "set_permissions_globally",
@@ -309,13 +292,10 @@ VERBS: Final = (
         set_permissions_globally,
         4,
         4,
-        group=GROUP,
     ),
-    Verb(
-        "clear_permissions", "[-p <vhost>] <username>", "Keeps a user out of it", clear_permissions, 1, 1, group=GROUP
-    ),
-    Verb("list_permissions", "[-p <vhost>]", "Lists who may do what there", list_permissions, group=GROUP),
-    Verb("list_user_permissions", "<username>", "Lists what a user may do", list_user_permissions, 1, 1, group=GROUP),
+    Verb("clear_permissions", "[-p <vhost>] <username>", "Keeps a user out of it", clear_permissions, 1, 1),
+    Verb("list_permissions", "[-p <vhost>]", "Lists who may do what there", list_permissions),
+    Verb("list_user_permissions", "<username>", "Lists what a user may do", list_user_permissions, 1, 1),
     Verb(
         "set_topic_permissions",
         "[-p <vhost>] <username> <exchange> <write> <read>",
@@ -323,18 +303,11 @@ VERBS: Final = (
         set_topic_permissions,
         4,
         4,
-        group=GROUP,
     ),
     Verb(
-        "clear_topic_permissions",
-        "[-p <vhost>] <username> [<exchange>]",
-        "Lifts that",
-        clear_topic_permissions,
-        1,
-        2,
-        group=GROUP,
+        "clear_topic_permissions", "[-p <vhost>] <username> [<exchange>]", "Lifts that", clear_topic_permissions, 1, 2
     ),
-    Verb("list_topic_permissions", "[-p <vhost>]", "Lists topic permissions", list_topic_permissions, group=GROUP),
+    Verb("list_topic_permissions", "[-p <vhost>]", "Lists topic permissions", list_topic_permissions),
     Verb(
         "list_user_topic_permissions",
         "<username>",
@@ -342,16 +315,8 @@ VERBS: Final = (
         list_user_topic_permissions,
         1,
         1,
-        group=GROUP,
     ),
-    Verb("set_vhost_limits", "[-p <vhost>] <json>", "Sets limits", set_vhost_limits, 1, 1, group=GROUP),
-    Verb("clear_vhost_limits", "[-p <vhost>]", "Clears all limits", clear_vhost_limits, group=GROUP),
-    Verb(
-        "list_vhost_limits",
-        "[-p <vhost>] [--global]",
-        "Lists limits",
-        list_vhost_limits,
-        options={"global": ""},
-        group=GROUP,
-    ),
+    Verb("set_vhost_limits", "[-p <vhost>] <json>", "Sets limits", set_vhost_limits, 1, 1),
+    Verb("clear_vhost_limits", "[-p <vhost>]", "Clears all limits", clear_vhost_limits),
+    Verb("list_vhost_limits", "[-p <vhost>] [--global]", "Lists limits", list_vhost_limits, options={"global": ""}),
 )
