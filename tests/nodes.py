@@ -17,7 +17,7 @@ from broker.config import Settings
 from broker.core.access.control import AccessControl
 from broker.server.broker import Broker
 from broker.server.clock import Clock
-from broker.server.connection import Connection
+from broker.server.surging import SurgingConnection
 from storage.store import Store
 
 Result = TypeVar("Result")
@@ -57,7 +57,7 @@ class RunningNode:
         try:
             self._node = node = Broker(self.settings, loop, store, Clock(loop))
             node.restore()
-            server = await loop.create_server(lambda: Connection(node), "127.0.0.1", 0)
+            server = await loop.create_server(lambda: SurgingConnection(node), "127.0.0.1", 0)
             self.port = server.sockets[0].getsockname()[1]
             self._ready.set()
             await self._stopping.wait()

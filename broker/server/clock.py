@@ -110,6 +110,10 @@ class Clock:
         """Return the time since 1970 (UTC); it jumps when the machine's clock is set. For timestamps only."""
         return time.time_ns() // 1_000_000
 
+    def processor_ms(self) -> int:
+        """Return how long this thread has had a processor. For shares of one only."""
+        return time.thread_time_ns() // 1_000_000
+
     def stamp_ms(self, message_id: int) -> int:
         """Return the time to keep with messages that get ids from ``message_id`` on; ids only grow."""
         now_ms, steps = self.monotonic_ms(), self._steps
@@ -193,6 +197,8 @@ class ManualClock(Clock):
     def __init__(self, now_ms: int = 1_000_000, wall_ms: int = 1_700_000_000_000) -> None:
         self._now_ms = now_ms
         self._wall_ms = wall_ms
+        self.used_ms = 0
+        """What the thread is said to have used of a processor."""
         super().__init__(None)
 
     def monotonic_ms(self) -> int:
@@ -200,6 +206,9 @@ class ManualClock(Clock):
 
     def wall_ms(self) -> int:
         return self._wall_ms
+
+    def processor_ms(self) -> int:
+        return self.used_ms
 
     def advance(self, by_ms: int) -> None:
         """Move time forward and make each call that becomes due, at its own time."""

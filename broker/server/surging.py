@@ -1,4 +1,5 @@
-"""A client's connection by a socket: reads are put together where that helps, and many ends at once are spread.
+"""A client's connection by a socket: reads are put together, or gathered by the kernel, where that helps, and many ends
+at once are spread.
 
 All else is connection.py's.
 """
@@ -8,28 +9,43 @@ from functools import partial
 
 from broker.server.broker import Broker
 from broker.server.connection import Connection
+from broker.server.gathering import IS_KNOWN, Stream
 from broker.server.surge import FULL_READ_OCTETS, Surge
 
 
 class SurgingConnection(Connection):
     """One client, read from a socket."""
 
-    __slots__ = ("_surge",)
+    __slots__ = ("_stream", "_surge")
 
     _receive = Connection.data_received
 
     def __init__(self, broker: Broker) -> None:
         Connection.__init__(self, broker)
         self._surge: Surge | None = None
+        self._stream: Stream | None = None
 
     def data_received(self, data: bytes, more: Sequence[bytes] = ()) -> None:
         """Handle what was read, unless the next read comes at once and is better handled together with it."""
-        if self._surge is None:
-            if len(data) < FULL_READ_OCTETS:
-                self._receive(data, more)
-                return
+        is_full = len(data) >= FULL_READ_OCTETS
+        if self._surge is not None:
+            self._surge.add(data)
+        elif is_full:
             self._surge = Surge(self.broker.surges, self.broker.loop.call_soon, self._receive)
-        self._surge.add(data)
+            self._surge.add(data)
+        else:
+            self._receive(data, more)
+        if not is_full and self.broker.gathering.must_look():
+            self._look(len(data))
+
+    def _look(self, octets: int) -> None:
+        """See whether the client streams, and is better read less often."""
+        if self._stream is None:
+            opened = self._transport.get_extra_info("socket") if IS_KNOWN else None
+            if opened is None:
+                return
+            self._stream = Stream(self._transport, opened)
+        self.broker.gathering.look(self._stream, octets, self.sent_count)
 
     def eof_received(self) -> bool:
         """Say whether the socket stays open for now: it is closed at once unless many others are."""
@@ -43,6 +59,8 @@ class SurgingConnection(Connection):
         """Handle what came before the end, then give everything back, when it is this connection's turn."""
         if self._surge is not None:
             self._surge.take()
+        if self._stream is not None:
+            self.broker.gathering.forget(self._stream)
         if self.broker.departures.may_go():
             super().connection_lost(exc)
             return

@@ -188,6 +188,9 @@ class VirtualClock(Clock):
     def wall_ms(self) -> int:
         return self._turns.wall_ms
 
+    def processor_ms(self) -> int:
+        return 0
+
 
 class Actor:
     """A thread that runs only while it is told to, from one ``pause`` to the next."""
