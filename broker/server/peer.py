@@ -22,9 +22,9 @@ class Peer(asyncio.Protocol):
     """One client by its socket. ``out`` holds the octets that the end of the read writes."""
 
     __slots__ = (
-        *("_deadline", "_deadlines", "_heartbeat", "_is_unwritten", "_out_octets", "_pauses", "_transport", "broker"),
-        *("channels", "connected_ms", "is_writable", "out", "peer", "received_count", "received_octets"),
-        *("sent_count", "sent_octets"),
+        *("__weakref__", "_deadline", "_deadlines", "_heartbeat", "_is_unwritten", "_out_octets", "_pauses"),
+        *("_transport", "broker", "channels", "connected_ms", "is_writable", "out", "peer", "received_count"),
+        *("received_octets", "sent_count", "sent_octets"),
     )
 
     def __init__(self, broker: "Broker") -> None:

@@ -3,19 +3,17 @@
 import asyncio
 import contextlib
 import logging
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import structlog
 
 from broker.config import Settings
-from broker.core import residency
 from broker.core.access import passwords
 from broker.server import connection, lifecycle, logs, resources, surge, surging
 from broker.server.alarms import Alarms
@@ -48,13 +46,6 @@ def numbered(kind: Any) -> type[Connection]:
     return Numbered
 
 
-class OrderedWeakSet(weakref.WeakKeyDictionary[Any, None]):
-    """A WeakSet that goes through its members in the order in which they came, not by where they lie in memory."""
-
-    def add(self, member: Any) -> None:
-        self[member] = None
-
-
 class Port:
     """What is listened on."""
 
@@ -80,12 +71,13 @@ class SimulatedLife(Life):
 
     def new_connection(self, node: Broker) -> asyncio.Protocol:
         made = super().new_connection(node)
-        if isinstance(made, Connection):
-            one: Any = made
-            one.__class__ = numbered(one.__class__)
-            self._made_count += 1
-            one.number = self._made_count
-        return made
+        if not isinstance(made, Connection):
+            return made
+        kind: Any = type(made)
+        one: Any = numbered(kind)(node)
+        self._made_count += 1
+        one.number = self._made_count
+        return cast(Connection, one)
 
     @property
     def node(self) -> Broker | None:
@@ -131,7 +123,6 @@ class Surroundings:
             (connection, "UNREAD_LIMIT_OCTETS", limits["unread_octets"]),
             (surge, "FULL_READ_OCTETS", limits["full_read_octets"]),
             (surging, "FULL_READ_OCTETS", limits["full_read_octets"]),
-            (residency, "WeakSet", OrderedWeakSet),
         ]
         with contextlib.ExitStack() as stack:
             for module, name, replacement in replacements:
