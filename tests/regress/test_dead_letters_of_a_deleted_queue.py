@@ -111,6 +111,20 @@ def test_what_a_client_sends_behind_its_delete_is_done_behind_it(tmp_path: Path)
         assert client.wire.is_read
 
 
+def test_a_client_that_hangs_up_behind_its_delete_leaves_the_queue_there(tmp_path: Path) -> None:
+    with running_node(tmp_path) as node:
+        client = node.connect()
+        reject_all(node, client)
+        client.send(commands.Queue.Delete, queue="q")
+        client.disconnect()
+        assert everywhere(node) == list(range(COUNT))
+        assert queue_of(node, "q").message_count == 0
+        other = node.connect()
+        other.send(commands.Queue.Delete, queue="q")
+        node.settle()
+        assert other.names() == ["Queue.DeleteOk"], "nothing waits any more"
+
+
 def unused(node: Node, client: Client) -> None:
     client.send(commands.Basic.Consume, queue="q", consumer_tag="t")
     client.send(commands.Basic.Cancel, consumer_tag="t")
