@@ -3,7 +3,7 @@
 Looked at only when some megabytes have come since the last look, so that an append costs nothing for it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from broker.core.messages import Stretch
     from broker.core.queues.classic import ClassicQueue
     from broker.core.queues.parked import Page
+    from broker.core.unacked import Unacked
 
 LIMIT_OCTETS: Final = 128 << 20
 LOOK_OCTETS: Final = 4 << 20
@@ -90,11 +91,11 @@ class Residency:
         "is_logging",
         "kept_octets",
         "limit_octets",
-        "list_unacked",
         "on_lost",
         "shapes",
         "shelf_count",
         "store",
+        "unacked",
     )
 
     def __init__(
@@ -111,8 +112,8 @@ class Residency:
         self.shapes = Shapes()
         self.on_lost: Callable[[ClassicQueue, int], None] = _pass_over
         """Is told how many messages of a queue could not be read back."""
-        self.list_unacked: Callable[[], Iterable[Holder]] = tuple
-        """Says who holds deliveries that are not acked."""
+        self.unacked: set[Unacked] = set()
+        """Who holds deliveries that are not acked, or did at the last look."""
         self._page: tuple[Page, dict[int, Stretch]] | None = None
         self._queues: WeakValueDictionary[int, ClassicQueue] = WeakValueDictionary()
 
@@ -126,9 +127,14 @@ class Residency:
         return self.kept_octets + sum(holder.resident_octets() for holder in self._holders())
 
     def _holders(self) -> Iterator[Holder]:
-        """Yield who may keep something. An empty queue keeps nothing and is not asked: there may be thousands."""
+        """Yield who may keep something. Empty queues and idle channels keep nothing: there may be thousands."""
         yield from [each for ref in self._queues.valuerefs() if (each := ref()) is not None and each.message_count]
-        yield from self.list_unacked()
+        for unacked in tuple(self.unacked):
+            if unacked.count:
+                yield unacked
+            else:
+                self.unacked.remove(unacked)
+                unacked.is_known = False
 
     @property
     def head_octets(self) -> int:

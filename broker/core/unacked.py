@@ -100,11 +100,18 @@ class SpreadDeliveries(list[Delivery]):
 
 
 class Unacked:
-    """Deliveries in the order of their tags."""
+    """Deliveries in the order of their tags.
 
-    __slots__ = ("_deliveries", "_first_tags", "_head", "_parked_upto", "count", "has_parked")
+    ``filled`` gets this when it has some. Who looks through ``filled`` and finds this empty may take it out, and must
+    say so in ``is_known``.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_deliveries", "_filled", "_first_tags", "_head", "_parked_upto", "count", "has_parked", "is_known")
+
+    def __init__(self, filled: "set[Unacked] | None" = None) -> None:
+        self._filled: set[Unacked] = set() if filled is None else filled
+        self.is_known = False
+        """Whether it is in ``filled``."""
         self._deliveries: list[Delivery | None] = []
         self._first_tags: list[int] = []
         self._head = 0
@@ -118,6 +125,12 @@ class Unacked:
         self._deliveries.append(delivery)
         self._first_tags.append(delivery.first_tag)
         self.count += len(delivery.stretch.pieces)
+        if not self.is_known:
+            self._tell()
+
+    def _tell(self) -> None:
+        self.is_known = True
+        self._filled.add(self)
 
     # What leaves memory
 
@@ -156,6 +169,8 @@ class Unacked:
         self._deliveries.insert(place, delivery)
         self._first_tags.insert(place, delivery.first_tag)
         self.count += delivery.count
+        if not self.is_known:
+            self._tell()
 
     def has(self, tag: int) -> bool:
         """Say whether ``tag`` is open."""
@@ -198,7 +213,8 @@ class Unacked:
         self._deliveries.clear()
         self._first_tags.clear()
         self._head = self.count = 0
-        self.has_parked = False
+        self.has_parked = self.is_known = False
+        self._filled.discard(self)  # The channel may be gone.
         return taken
 
     def open(self) -> Iterator[Delivery]:

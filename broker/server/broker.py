@@ -8,7 +8,7 @@ import asyncio
 import random
 import socket
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,6 @@ from broker.core.queues.context import QueueContext
 from broker.core.queues.types import QUEUE_TYPES
 from broker.core.residency import Residency
 from broker.core.restore import restore_messages
-from broker.core.unacked import Unacked
 from broker.core.vhosts import VirtualHost
 from broker.server.admission import Admission, load_token_login
 from broker.server.alarms import Alarms, Resource
@@ -123,7 +122,6 @@ class Broker:
         messages = UnloggedMessages(store) if settings.durability == "memory" else store
         self.residency = Residency(store, settings.resident_octets, is_logging=messages is store)
         self.residency.on_lost = self._lost
-        self.residency.list_unacked = self._list_unacked
         self.backpressure = Backpressure(store, clock)
         self.queue_context = QueueContext(
             messages,
@@ -281,12 +279,6 @@ class Broker:
     def _lost(self, queue: ClassicQueue, count: int) -> None:
         damage = self.store.reading.damage[-1:]
         log.error("messages cannot be read back", queue=queue.name, vhost=queue.vhost_name, count=count, damage=damage)
-
-    def _list_unacked(self) -> Iterator[Unacked]:
-        for connection in self.connections:
-            for channel in connection.channels.values():
-                if channel.unacked.count:
-                    yield channel.unacked
 
     def _dead_letter(self, queue: ClassicQueue, stretch: Stretch, reason: str) -> None:
         self.backpressure.dead_letter(lambda: self.dead_letters.dead_letter(queue, stretch, reason))

@@ -79,7 +79,7 @@ class Channel:
         self.broker = connection.broker
         self.number = number
         self.consumers: dict[str, Consumer] = {}
-        self.unacked = Unacked()
+        self.unacked = Unacked(connection.broker.residency.unacked)
         self.last_queue = ""
         self.prefetch = self.global_prefetch = 0
         self.shared_credit = UNLIMITED

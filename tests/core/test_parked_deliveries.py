@@ -25,10 +25,9 @@ class Holder:
         self.deep = deep
         self.can_deliver = True
         self.shared_credit = UNLIMITED
-        self.unacked = Unacked()
+        self.unacked = Unacked(deep.context.residency.unacked)
         self.delivered: list[tuple[int, int, bytes, bool]] = []
         self.next_tag = 1
-        deep.context.residency.list_unacked = lambda: [self.unacked]
 
     def consume(self, tag: str) -> Consumer:
         consumer = Consumer(tag, self.deep.queue, self, no_ack=False, exclusive=False, prefetch=0, arguments={})

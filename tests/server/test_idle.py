@@ -68,6 +68,24 @@ def test_ten_thousand_idle_queues_add_no_call_to_a_message(tmp_path: Path) -> No
         assert node.clock.timer_count == timers_alone
 
 
+def test_idle_channels_are_not_asked_what_they_keep_in_memory(tmp_path: Path) -> None:
+    with running_node(tmp_path) as node:
+        consumer = node.connect()
+        consumer.declare("q")
+        consumer.send(commands.Basic.Consume, queue="q", consumer_tag="c")
+        relieve = node.broker.residency.relieve
+        alone = calls_made(relieve)
+        clients = [node.connect() for _ in range(200)]
+        assert calls_made(relieve) == alone
+        clients[0].publish(b"body")
+        node.settle()
+        assert node.broker.residency.resident_octets > len(b"body")
+        consumer.connection.data_received(ack_frame(1))
+        node.settle()
+        assert node.broker.residency.resident_octets == 0
+        assert calls_made(relieve) == alone
+
+
 def calls_of_a_message(node: Node, publisher: Client, consumer: Client, tag: int) -> int:
     """Publish, deliver, confirm and ack one message; return the calls of the loop's part of it."""
     octets = message(b"body", properties=PERSISTENT)
