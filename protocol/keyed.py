@@ -6,7 +6,7 @@ well, the messages are cut by one split; else they are walked. It decides nothin
 frames.py does, frame by frame.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import repeat, takewhile
@@ -84,7 +84,9 @@ class KeyedCutter:
         "_known",
         "_largest",
         "_limit",
+        "_room",
         "_shapes",
+        "_shorts",
         "_tail_octets",
         "publish",
     )
@@ -102,6 +104,9 @@ class KeyedCutter:
         self._shapes: dict[tuple[ContentFacts, int], Shape] = {}
         self.publish = KeyedPublish(publish.channel, publish.exchange, frame[13:key_at], frame[-2] & 3)
         self._known = KnownKeys(self.publish, room)
+        self._room = room
+        self._shorts: dict[bytes, bytes] = {}
+        """Keys as short strings, by what splitting leaves of the publish frames that they came in."""
         self._columns = Columns(b"", 0, b"", 0)
 
     def cut(self, data: bytes, at: int, end: int, before: Keyed | None = None) -> tuple[Keyed, int] | None:
@@ -258,10 +263,10 @@ class KeyedCutter:
         # Of each message: the frame end before it, and its publish frame up to the end of its key.
         heads = [part[octets - 1 :] for part in parts]
         heads[0] = FRAME_END_OCTET + parts[0]
-        names = self._read_heads(dict.fromkeys(heads))
+        names = self._read_heads(set(heads).difference(self._shorts))
         count = len(parts)
         if None in names.values():
-            count = sum(1 for _ in takewhile(lambda head: names[head] is not None, heads))
+            count = sum(1 for _ in takewhile(lambda head: names.get(head, "") is not None, heads))
             last = parts[count] if count < len(parts) else last
             self._limit = max(_LIMIT_AFTER_MISS, 2 * count)
         if len(last) < octets or last[octets - 1] != FRAME_END:
@@ -272,34 +277,43 @@ class KeyedCutter:
         facts = _plain_facts(lead)
         if facts is None:
             return None
-        if count < len(heads):
-            del heads[count:], parts[count:]
-            names = {head: names[head] for head in dict.fromkeys(heads)}
-        found = cast(dict[bytes, str], names)
+        del heads[count:], parts[count:]
         bodies = [part[:octets] for part in parts]
         del bodies[0]
         bodies.append(last[:octets])
         if same < len(lead):
-            edge_at, edge_stop = 7 + int.from_bytes(lead[3:7]) - same, len(lead) - same
-            if {body[edge_at:edge_stop] for body in bodies} != {lead[edge_at + same :]}:
-                self._limit = _LIMIT_AFTER_MISS
-                return None
-        key_at, content = self._key_at, separator[1:]
+            edge_at, joined = 7 + int.from_bytes(lead[3:7]) - same, b"".join(bodies)
+            for place, octet in enumerate(lead[edge_at + same :], edge_at):
+                if joined[place::octets].count(octet) != count:
+                    self._limit = _LIMIT_AFTER_MISS
+                    return None
+        key_at, content = self._key_at + 1, separator[1:]
         stop = at + sum(map(len, heads)) + count * (len(separator) + octets - 1)
-        key_octets = len(heads[0]) - key_at - 2 if len(set(map(len, names))) == 1 else -1
-        shape = self._shape(facts, key_octets)
-        if len(names) * 4 <= count or self._come_again([head[key_at + 1 :] for head in heads[:_LOOKED_AT]]):
+        shape = self._shape(facts, len(heads[0]) - key_at - 1 if len(set(map(len, heads))) == 1 else -1)
+        if 4 * len(set(heads)) <= count or self._come_again([head[key_at:] for head in heads[:_LOOKED_AT]]):
             is_whole = same == len(lead)
             if not is_whole:
                 bodies = list(map(add, repeat(content[1:]), bodies))
-            span = partial(_cells, heads, key_at + 1, bodies)
+            span = partial(zip, self._shorts_of(heads), bodies)
             body_octets = int.from_bytes(lead[11:19])
             run, added = self._grouped(before, shape, lead if is_whole else b"", body_octets, count, span)
             self._found(added, heads[-_SAME_KEYS:])
             return run, stop
-        starts = {head: head[key_at + 1 :] + content for head in names}
-        pieces = list(map(add, map(starts.__getitem__, heads), bodies))
-        return self._joined(before, shape, pieces, list(map(found.__getitem__, heads))), stop
+        shorts = [head[key_at:] for head in heads]
+        pieces = list(map(add, map(add, shorts, repeat(content)), bodies))
+        routing_keys = [names.get(head) or head[key_at + 1 :].decode() for head in heads]
+        return self._joined(before, shape, pieces, routing_keys), stop
+
+    def _shorts_of(self, heads: Sequence[bytes]) -> list[bytes]:
+        """Return the keys that ``heads`` end with, as short strings, and know these heads from now on."""
+        shorts, key_at = self._shorts, self._key_at + 1
+        for head in set(heads).difference(shorts):
+            self._room.take(shorts)
+            shorts[head] = head[key_at:]
+        try:
+            return list(map(shorts.__getitem__, heads))
+        except KeyError:
+            return [head[key_at:] for head in heads]  # There were too many, and some are forgotten again.
 
     def _read_heads(self, heads: Collection[bytes]) -> dict[bytes, str | None]:
         """Return the routing keys of publish frames that begin with the frame end before them and end with their keys.
@@ -386,11 +400,6 @@ def _plain_facts(lead: bytes) -> ContentFacts | None:
     except FrameError:
         return None
     return facts if facts.is_plain else None
-
-
-def _cells(heads: list[bytes], key_at: int, pieces: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the key that each of ``heads`` ends with, from ``key_at`` on, beside its piece."""
-    return zip([head[key_at:] for head in heads], pieces, strict=True)
 
 
 def _decode(raw_keys: list[bytes]) -> list[str | None]:

@@ -84,7 +84,7 @@ class KnownKey:
     def shape_of(self, facts: ContentFacts, lead: bytes, body_octets: int, frame_max: int) -> Shape:
         """Return the shape of messages with these facts and this lead; the same object where it comes again."""
         shape = self.shape
-        if shape is None or shape.facts is not facts or shape.lead != lead or shape.frame_max != frame_max:
+        if shape is None or shape.facts is not facts or shape.lead != lead:
             publish = self.publish
             place = publish.exchange, publish.routing_key, publish.address, publish.channel, frame_max
             shape = self.shape = Shape(*place, facts, lead, body_octets if lead else -1)
@@ -123,9 +123,9 @@ class KeyRoom:
 
     def __init__(self) -> None:
         self._count = 0
-        self._holders: dict[int, KnownKeys] = {}
+        self._holders: dict[int, dict[bytes, KnownKey] | dict[bytes, bytes]] = {}
 
-    def take(self, holder: KnownKeys) -> None:
+    def take(self, holder: dict[bytes, KnownKey] | dict[bytes, bytes]) -> None:
         """Count one more of ``holder``'s; where there are too many, all are forgotten."""
         if self._count >= KNOWN_KEYS_MAX:
             for each in self._holders.values():

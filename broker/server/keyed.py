@@ -41,33 +41,33 @@ def publish_grouped(channel: "Channel", grouped: GroupedRun) -> None:
 
 def _tallies(channel: "Channel", grouped: GroupedRun) -> list[Tally] | None:
     """Return where each run is counted, and goes; None if its messages may not be taken out of their order."""
-    vhost = channel.connection.vhost
-    publish, version = grouped.publish, vhost.topology_version
-    known = channel.routes.get
-    found = [known(run.publish) for run in grouped.runs]
-    fresh = [run.publish for run, tally in zip(grouped.runs, found, strict=True) if not _is_current(tally, version)]
+    vhost, publish, runs = channel.connection.vhost, grouped.publish, grouped.runs
+    version = vhost.topology_version
+    found = list(map(channel.routes.get, [run.publish for run in runs]))
+    fresh = [
+        run.publish
+        for run, tally in zip(runs, found, strict=True)
+        if tally is None or tally.route.topology_version != version
+    ]
     if fresh:
         exchange = channel.writable_exchange(publish)
-        if len(found) > CACHED_ROUTES or not _goes_by_key(channel, exchange, [each.routing_key for each in fresh]):
+        if len(runs) > CACHED_ROUTES or not _goes_by_key(channel, exchange, [each.routing_key for each in fresh]):
             return None
         for each in fresh:
             channel.learn(each, exchange, vhost.route(exchange, each.routing_key, None))
-        found = [known(run.publish) for run in grouped.runs]
+        found = list(map(channel.routes.get, [run.publish for run in runs]))
     elif channel.transaction is not None or channel.broker.firehose.is_on(vhost):
         return None
     tallies = [tally for tally in found if tally is not None]
+    if len(tallies) < len(found):
+        return None  # There were others, too: more than a channel remembers.
     queues: list[ClassicQueue] = []
     for tally in tallies:
         route = tally.route
         if route.may_be_refused or not route.queues or (publish.mandatory and not route.reaches_queue()):
             return None
         queues += route.queues
-    # Keys that share a queue go in order, and so do more keys than a channel remembers.
-    return tallies if len(set(queues)) == len(queues) and len(tallies) == len(found) else None
-
-
-def _is_current(tally: Tally | None, topology_version: int) -> bool:
-    return tally is not None and tally.route.topology_version == topology_version
+    return tallies if len(set(queues)) == len(queues) else None  # Keys that share a queue go in order.
 
 
 def publish_keyed(channel: "Channel", run: PublishRun, routing_keys: list[str]) -> None:

@@ -152,13 +152,16 @@ class ClassicQueue:
         consumer, is_alone = waiting[0], len(waiting) == 1
         if not (is_alone or count == 1) or consumer.limit() < count:
             return False
-        self.unacked_count += count
-        consumer.sink.deliver(consumer, stretch)
-        if consumer.no_ack:
-            self.settle(stretch)
-        elif self.log is not None:
-            self._delivered_upto = stretch.ids[-1]
-            self.log.delivered(self.id, self._delivered_upto)
+        if consumer.no_ack and self.log is None:
+            consumer.sink.deliver(consumer, stretch)  # Nothing is left to settle.
+        else:
+            self.unacked_count += count
+            consumer.sink.deliver(consumer, stretch)
+            if consumer.no_ack:
+                self.settle(stretch)
+            elif self.log is not None:
+                self._delivered_upto = stretch.ids[-1]
+                self.log.delivered(self.id, self._delivered_upto)
         if not is_alone:
             waiting.rotate(-1)
         return True
