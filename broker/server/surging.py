@@ -35,7 +35,7 @@ class SurgingConnection(Connection):
             self._surge.add(data)
         else:
             self._receive(data, more)
-        if not is_full and self.broker.gathering.must_look():
+        if not is_full and self.has_published and self.broker.gathering.must_look():
             self._look(len(data))
 
     def _look(self, octets: int) -> None:
