@@ -101,28 +101,27 @@ class DeliveryWriter:
     def write_turns(
         self,
         out: list[bytes],
-        others: Sequence["DeliveryWriter"],
+        writers: list["DeliveryWriter"],
         shape: Shape,
         pieces: Sequence[bytes],
         first_tag: int,
         redelivered: bool,
+        known: "TurnHeads",
     ) -> None:
-        """As ``write``, for consumers of one channel who take turns: itself, then ``others``, and round again.
+        """As ``write``, for consumers of one channel who take turns: all ``writers``, itself first, and round again.
 
-        All of them write as ``write`` does; only their consumer tags differ.
+        All of them write as ``write`` does; only their consumer tags differ. ``known`` is the channel's.
         """
         low, count = first_tag & 0xFFFF, len(pieces)
-        head, lead, is_foreign, by_key = self._prepared.get(shape) or self._prepare(shape)
+        _, lead, is_foreign, by_key = self._prepared.get(shape) or self._prepare(shape)
         if redelivered:
             lead = b"\x01" + lead[1:]
         if by_key is not None:
-            self._write_keyed(out, shape, lead, pieces, first_tag, others)
+            self._write_keyed(out, shape, lead, pieces, first_tag, writers[1:])
             return
         if is_foreign:
             pieces = [content_on_channel(shape, piece, self._channel, self._frame_max) for piece in pieces]
-        upper = (first_tag >> 16).to_bytes(6)
-        heads = [head + upper]
-        heads += [(each._prepared.get(shape) or each._prepare(shape))[0] + upper for each in others]
+        heads = known.of(writers, shape, (first_tag >> 16).to_bytes(6))
         if low + count > 65536:
             next_upper = ((first_tag >> 16) + 1).to_bytes(6)
             heads = heads * (count // len(heads) + 1)
@@ -136,6 +135,10 @@ class DeliveryWriter:
         parts[1::4] = tags[low : low + count] if low + count <= 65536 else tags[low:] + tags[: low + count - 65536]
         parts[3::4] = pieces
         out += parts
+
+    def head(self, shape: Shape) -> bytes:
+        """Return what is before the delivery tag, for a shape whose messages all have the same."""
+        return (self._prepared.get(shape) or self._prepare(shape))[0]
 
     def _write_keyed(
         self,
@@ -203,6 +206,35 @@ class DeliveryWriter:
             self._prepared.clear()
         self._prepared[shape] = prepared
         return prepared
+
+
+class TurnHeads:
+    """What is before the two low octets of a tag, for each of those who took turns last.
+
+    The next turns mostly are the same writers', only that another one begins.
+    """
+
+    __slots__ = ("_heads", "_shape", "_upper", "_writers")
+
+    def __init__(self) -> None:
+        self._writers: list[DeliveryWriter] = []
+        self._heads: list[bytes] = []
+        self._shape: Shape | None = None
+        self._upper = b""
+
+    def of(self, writers: list[DeliveryWriter], shape: Shape, upper: bytes) -> list[bytes]:
+        """Return those of ``writers``, for messages of ``shape`` and tags that begin with ``upper``; a new list."""
+        count = len(writers)
+        if shape is self._shape and upper == self._upper:
+            if writers[0] in self._writers:
+                at = self._writers.index(writers[0])
+                if writers == (self._writers[at:] + self._writers[:at])[:count]:
+                    return (self._heads[at:] + self._heads[:at])[:count]
+            if count < len(self._writers):
+                return [writer.head(shape) + upper for writer in writers]
+        self._writers, self._shape, self._upper = writers, shape, upper
+        self._heads = [writer.head(shape) + upper for writer in writers]
+        return self._heads.copy()
 
 
 def get_ok(shape: Shape, piece: bytes, channel: int, frame_max: int, tag: int, flag: bool, left: int) -> bytes:

@@ -55,6 +55,7 @@ class Channel:
         "_refused_count",
         "_settled_upto",
         "_tallies",
+        "_turn_heads",
         "_unsent_confirms",
         "broker",
         "can_deliver",
@@ -89,6 +90,7 @@ class Channel:
         self.transaction: Transaction | None = None
         self.reply_queue: ReplyQueue | None = None
         self._next_tag = 1
+        self._turn_heads: delivery.TurnHeads | None = None
         self.counts: object = None
         self._refused_count = 0
         self._tallies: dict[tuple[Route, Exchange, bool], Tally] = {}
@@ -366,22 +368,25 @@ class Channel:
         self._next_tag = first_tag + count
         connection = self.connection
         writers = [consumer.writer for consumer in consumers]
+        if self._turn_heads is None:
+            self._turn_heads = delivery.TurnHeads()
         if set(map(type, writers)) == {delivery.DeliveryWriter}:
             writers[0].write_turns(
-                connection.out, writers[1:], stretch.shape, stretch.pieces, first_tag, stretch.redelivered
+                connection.out, writers, stretch.shape, stretch.pieces, first_tag, stretch.redelivered, self._turn_heads
             )
         else:
             for place, piece in enumerate(stretch.pieces):
                 writer = writers[place % len(writers)]
                 writer.write(connection.out, stretch.shape, [piece], first_tag + place, stretch.redelivered)
         whole, rest = divmod(count, len(consumers))
-        for place, consumer in enumerate(consumers):
-            share = whole + (place < rest)
-            consumer.delivered_count += share
+        for share, some in ((whole + 1, consumers[:rest]), (whole, consumers[rest:])):
+            for consumer in some:
+                consumer.delivered_count += share
+                if consumer.prefetch:
+                    consumer.credit -= share
             if stretch.redelivered:
-                consumer.redelivered_count += share
-            if consumer.prefetch:
-                consumer.credit -= share
+                for consumer in some:
+                    consumer.redelivered_count += share
         if False in [consumer.no_ack for consumer in consumers]:
             for place in range(count):
                 consumer = consumers[place % len(consumers)]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.content import header_facts
-from protocol.delivery import DeliveryWriter, confirm, get_ok, refuse, returned
+from protocol.delivery import DeliveryWriter, TurnHeads, confirm, get_ok, refuse, returned
 from protocol.errors import FrameError
 from protocol.frames import FrameReader
 from protocol.headers import decode_headers
@@ -157,8 +157,30 @@ def test_consumers_who_take_turns_get_what_each_would_get_alone(
     writers = [DeliveryWriter(channel, "c" * (1 + number), frame_max) for number in range(consumer_count)]
     run = runs(b"".join(message(b"%05d" % number) for number in range(1 + count)))[-1]
     together: list[bytes] = []
-    writers[0].write_turns(together, writers[1:], run.shape, run.pieces, first_tag, redelivered)
+    writers[0].write_turns(together, writers, run.shape, run.pieces, first_tag, redelivered, TurnHeads())
     alone: list[bytes] = []
     for place, piece in enumerate(run.pieces):
         writers[place % consumer_count].write(alone, run.shape, [piece], first_tag + place, redelivered)
     assert b"".join(together) == b"".join(alone)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 8), st.integers(1, 9), st.integers(0, 1)), max_size=12),
+    st.sampled_from([1, 65536 - 20]),
+)
+def test_turns_that_follow_others_are_written_as_the_first(turns: list[tuple[int, int, int]], first_tag: int) -> None:
+    """Who begins, how many take part and what is published may change from one time to the next."""
+    ring = [DeliveryWriter(1, "c" * (1 + number), 4096) for number in range(9)]
+    published = [runs(message(b"first") * 20)[-1], runs(message(b"other body") * 15)[-1]]
+    known = TurnHeads()
+    for begin, writer_count, which in turns:
+        writers = (ring[begin:] + ring[:begin])[:writer_count]
+        run = published[which]
+        together: list[bytes] = []
+        writers[0].write_turns(together, writers, run.shape, run.pieces, first_tag, False, known)
+        alone: list[bytes] = []
+        for place, piece in enumerate(run.pieces):
+            writers[place % writer_count].write(alone, run.shape, [piece], first_tag + place, False)
+        assert b"".join(together) == b"".join(alone)
+        first_tag += len(run.pieces)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.content import Shape
-from protocol.delivery import DeliveryWriter, get_ok, returned
+from protocol.delivery import DeliveryWriter, TurnHeads, get_ok, returned
 from protocol.errors import AmqpError, FrameError
 from protocol.frames import Event, FrameReader
 from protocol.runs import GroupedRun, PublishRun
@@ -253,7 +253,7 @@ def test_turns_are_those_of_single_messages(channel: int) -> None:
     run = keyed_run(count=20)
     writers = [DeliveryWriter(channel, tag, FRAME_MAX) for tag in ("one", "two", "six")]
     together: list[bytes] = []
-    writers[0].write_turns(together, writers[1:], run.shape, run.pieces, 65530, False)
+    writers[0].write_turns(together, writers, run.shape, run.pieces, 65530, False, TurnHeads())
     one_by_one: list[bytes] = []
     for place, (shape, piece) in enumerate(alone(run)):
         writers[place % 3].write(one_by_one, shape, [piece], 65530 + place, False)
