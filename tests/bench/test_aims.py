@@ -14,31 +14,14 @@ from bench.comparison import Broker, Row
 from bench.figures import Figure
 from bench.probes import PROBES, ProbeRow
 from bench.report import Comparison
-from bench.rounds import Result
 from bench.series import SERIES, Point, SeriesRow
 from bench.startup import StartFailed, StartUp
 from bench.workloads import WORKLOADS
-
-
-def _result(rate: float, cpu_us: float) -> Result:
-    return Result(
-        workload="A",
-        messages_per_s=rate,
-        window_s=1.0,
-        delivered_count=int(rate),
-        broker_cpu_us=cpu_us,
-        broker_cpu_share=1.0,
-        generator_cpu_us=0.1,
-        generator_cpu_share=0.3,
-        busiest_generator_share=0.2,
-        idle_share=0.5,
-        others_share=0.1,
-    )
+from tests.bench.made import MACHINE, result
 
 
 def _comparison(*names: str) -> Comparison:
-    machine: dict[str, str | int] = {"processor": "p", "processors": 2, "memory_mib": 1, "system": "s", "python": "3"}
-    return Comparison([Broker(Address(), name, name.title()) for name in names], machine, 1.0)
+    return Comparison([Broker(Address(), name, name.title()) for name in names], MACHINE, 1.0)
 
 
 def _start(answered_s: float, mib: int) -> StartUp:
@@ -55,14 +38,14 @@ def test_every_aim_is_of_a_workload_that_there_is() -> None:
 
 def test_aims_are_met_or_not_by_the_median_of_the_ratios() -> None:
     comparison = _comparison("leveret", "rabbitmq")
-    comparison.rows = [Row(WORKLOADS["A"], [[_result(1500, 1.0)], [_result(100, 25.0)]])]
+    comparison.rows = [Row(WORKLOADS["A"], [[result(1500, 1.0)], [result(100, 25.0)]])]
     assert _verdicts(comparison) == {"A messages a second": "yes", "A less CPU a message": "no"}
 
 
 def test_rate_that_the_generator_limits_is_no_aim_missed_but_processor_time_is() -> None:
     comparison = _comparison("leveret", "rabbitmq")
-    ours = replace(_result(300, 10.0), busiest_generator_share=0.95)
-    comparison.rows = [Row(WORKLOADS["E"], [[ours], [_result(100, 100.0)]])]
+    ours = replace(result(300, 10.0), busiest_generator_share=0.95)
+    comparison.rows = [Row(WORKLOADS["E"], [[ours], [result(100, 100.0)]])]
     assert _verdicts(comparison) == {"E messages a second": "generator's limit", "E less CPU a message": "no"}
 
 
@@ -89,7 +72,7 @@ def test_probes_starts_and_series_have_aims() -> None:
 @pytest.mark.parametrize("names", [("hare", "rabbitmq"), ("rabbitmq", "leveret"), ("leveret",)])
 def test_other_brokers_have_no_aims(names: tuple[str, ...]) -> None:
     comparison = _comparison(*names)
-    comparison.rows = [Row(WORKLOADS["A"], [[_result(1500, 1.0)] for _ in names])]
+    comparison.rows = [Row(WORKLOADS["A"], [[result(1500, 1.0)] for _ in names])]
     assert outcomes(comparison) == []
     assert "aim" not in tables.render(comparison)
 

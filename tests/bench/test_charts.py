@@ -13,12 +13,12 @@ from bench.figures import Figure
 from bench.probes import PROBES, ProbeRow
 from bench.report import Comparison
 from bench.series import SERIES, Point, SeriesRow
+from tests.bench.made import MACHINE
 
 
 def _comparison() -> Comparison:
     brokers = [Broker(Address(), "hare", "Hare"), Broker(Address(), "tortoise", "Tortoise")]
-    machine: dict[str, str | int] = {"processor": "p", "processors": 2, "memory_mib": 1, "system": "s", "python": "3"}
-    comparison = Comparison(brokers, machine, 1.0, "Beside a windmill.")
+    comparison = Comparison(brokers, MACHINE, 1.0, "Beside a windmill.")
     hare = [Figure(name="round trip, p50", value=100.0, unit="us", is_disturbed=True)]
     tortoise = [Figure(name="round trip, p50", value=250.0, unit="us")]
     churn = [Figure(name="opened", value=1000.0, unit="/s", better="more")]

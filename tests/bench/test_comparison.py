@@ -12,29 +12,13 @@ from bench import tables
 from bench.client import Address
 from bench.comparison import Broker, Row
 from bench.report import Comparison
-from bench.rounds import Result
 from bench.workloads import WORKLOADS
-
-
-def _result(rate: float, cpu_us: float | None) -> Result:
-    return Result(
-        workload="A",
-        messages_per_s=rate,
-        window_s=1.0,
-        delivered_count=int(rate),
-        broker_cpu_us=cpu_us,
-        broker_cpu_share=1.0,
-        generator_cpu_us=0.1,
-        generator_cpu_share=0.3,
-        busiest_generator_share=0.2,
-        idle_share=0.5,
-        others_share=0.1,
-    )
+from tests.bench.made import MACHINE, result
 
 
 def _row() -> Row:
-    ours = [_result(100, 1.0), _result(400, 1.0), _result(300, 2.0)]
-    theirs = [_result(50, 10.0), _result(100, 20.0), None]
+    ours = [result(100, 1.0), result(400, 1.0), result(300, 2.0)]
+    theirs = [result(50, 10.0), result(100, 20.0), None]
     return Row(WORKLOADS["A"], [[*ours], [*theirs]])
 
 
@@ -46,7 +30,7 @@ def test_ratios_are_taken_pair_by_pair() -> None:
 
 
 def test_unknown_processor_time_gives_no_ratio() -> None:
-    row = Row(WORKLOADS["A"], [[_result(2, 1.0)], [_result(1, None)]])
+    row = Row(WORKLOADS["A"], [[result(2, 1.0)], [result(1, None)]])
     assert row.cpu_ratios() == []
     assert row.cpu_us(1) is None
 
@@ -56,28 +40,21 @@ def test_unknown_processor_time_gives_no_ratio() -> None:
     [(0.9, 0.95, 1.0, True), (0.4, 0.8, 0.0, False), (0.6, 1.2, 0.02, True), (0.6, 1.2, 0.5, False)],
 )
 def test_row_that_the_generator_limits_is_marked(busiest: float, generator: float, idle: float, limited: bool) -> None:
-    result = replace(_result(100, 1.0), busiest_generator_share=busiest, generator_cpu_share=generator, idle_share=idle)
-    row = Row(WORKLOADS["A"], [[result]])
+    ours = replace(result(100, 1.0), busiest_generator_share=busiest, generator_cpu_share=generator, idle_share=idle)
+    row = Row(WORKLOADS["A"], [[ours]])
     assert row.is_limited_by_generator(0) is limited
     text = tables.render(_comparison(row, brokers=1))
     assert (f"100{tables.LIMIT_MARK}" in text) is limited
 
 
 def test_row_that_other_programs_disturbed_is_marked() -> None:
-    row = Row(WORKLOADS["A"], [[replace(_result(100, 1.0), others_share=0.5)]])
+    row = Row(WORKLOADS["A"], [[replace(result(100, 1.0), others_share=0.5)]])
     assert f"100{tables.DISTURBED_MARK}" in tables.render(_comparison(row, brokers=1))
 
 
 def _comparison(row: Row, *, brokers: int = 2) -> Comparison:
     names = [Broker(Address(), "hare", "Hare 1 on Legs"), Broker(Address(), "", "Tortoise 2 on Legs")][:brokers]
-    machine: dict[str, str | int] = {
-        "processor": "p",
-        "processors": 2,
-        "memory_mib": 1,
-        "system": "s",
-        "python": "3",
-    }
-    return Comparison(names, machine, 1.0, rows=[row])
+    return Comparison(names, MACHINE, 1.0, rows=[row])
 
 
 def test_table_shows_medians_and_the_ratios_spread() -> None:

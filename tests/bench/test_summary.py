@@ -10,34 +10,17 @@ from bench.comparison import Broker, Row
 from bench.figures import Figure
 from bench.probes import PROBES, ProbeRow
 from bench.report import Comparison
-from bench.rounds import Result
 from bench.startup import StartUp
 from bench.workloads import WORKLOADS
-
-
-def _result(rate: float, cpu_us: float, busiest: float) -> Result:
-    return Result(
-        workload="A",
-        messages_per_s=rate,
-        window_s=1.0,
-        delivered_count=int(rate),
-        broker_cpu_us=cpu_us,
-        broker_cpu_share=1.0,
-        generator_cpu_us=0.1,
-        generator_cpu_share=0.3,
-        busiest_generator_share=busiest,
-        idle_share=0.5,
-        others_share=0.1,
-    )
+from tests.bench.made import MACHINE, result
 
 
 def _comparison() -> Comparison:
-    machine: dict[str, str | int] = {"processor": "p", "processors": 2, "memory_mib": 1, "system": "s", "python": "3"}
-    comparison = Comparison([Broker(Address(), "hare", "h"), Broker(Address(), "tortoise", "t")], machine, 1.0)
+    comparison = Comparison([Broker(Address(), "hare", "h"), Broker(Address(), "tortoise", "t")], MACHINE, 1.0)
     comparison.rows = [
-        Row(WORKLOADS["A"], [[_result(2_855_913, 0.354, 0.1)], [_result(125_723, 13.97, 0.1)]]),
-        Row(WORKLOADS["E"], [[_result(147_105, 6.27, 0.9)], [_result(42_081, 35.41, 0.1)]]),
-        Row(WORKLOADS["M"], [[_result(1, 1, 0.1)], [_result(1, 1, 0.1)]]),
+        Row(WORKLOADS["A"], [[result(2_855_913, 0.354, 0.1)], [result(125_723, 13.97, 0.1)]]),
+        Row(WORKLOADS["E"], [[result(147_105, 6.27, 0.9)], [result(42_081, 35.41, 0.1)]]),
+        Row(WORKLOADS["M"], [[result(1, 1, 0.1)], [result(1, 1, 0.1)]]),
     ]
     ours = [Figure(name="confirmed, p99", value=2.07, unit="ms"), Figure(name="confirmed, p99.9", value=4, unit="ms")]
     theirs = [Figure(name="confirmed, p99", value=5.56, unit="ms"), Figure(name="confirmed, p99.9", value=9, unit="ms")]
