@@ -54,21 +54,12 @@ class ControlSocket:
         loop = asyncio.get_running_loop()
         # In a thread, so that clients of AMQP are served meanwhile.
         await loop.run_in_executor(None, importlib.import_module, "uvicorn.protocols.http.h11_impl")
-        import uvicorn
         from uvicorn.protocols.http.h11_impl import H11Protocol
         from uvicorn.server import ServerState
 
-        config = uvicorn.Config(
-            ControlApp(operator),
-            http=H11Protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-        )
-        config.load()
+        from broker.management.http_config import http_config
+
+        config = http_config(ControlApp(operator))
         state = ServerState()
         # From 3.13 on a server looks at its socket's path to remove it in the end, and fails for one that has gone by
         # way of a descriptor; close() removes it by its real path.

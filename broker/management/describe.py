@@ -56,6 +56,19 @@ def with_rate(node: ManagedNode, counted: Hashable, name: str, value: int, place
     return {name: value, f"{name}_details": rate(node.rates.of(counted, place))}
 
 
+def totals(node: ManagedNode, counted: Hashable, ready: int, unacked: int) -> Described:
+    """Return how many messages are in the queues of something that is counted, and the rates of these numbers."""
+    rates = node.rates.of(counted, READY_AT), node.rates.of(counted, UNACKED_AT)
+    return {
+        "messages": ready + unacked,
+        "messages_details": rate(sum(rates)),
+        "messages_ready": ready,
+        "messages_ready_details": rate(rates[0]),
+        "messages_unacknowledged": unacked,
+        "messages_unacknowledged_details": rate(rates[1]),
+    }
+
+
 def idleness(node: ManagedNode, counted: Hashable, values: tuple[int, ...]) -> Described:
     """Return ``idle_since`` of what nothing has happened to for a while; ``values`` are those of a sample, now."""
     since_ms = node.rates.idle_since(counted, values)
@@ -136,16 +149,8 @@ def describe_queue(node: ManagedNode, vhost: VirtualHost, queue: ClassicQueue, h
 
 
 def _queue_depth(node: ManagedNode, queue: ClassicQueue) -> Described:
-    described: Described = {}
-    totals = queue_totals(queue)
-    rates = node.rates.of(queue, READY_AT), node.rates.of(queue, UNACKED_AT)
-    described |= {"messages": totals["messages"], "messages_details": rate(sum(rates))}
-    described |= {"messages_ready": totals["messages_ready"], "messages_ready_details": rate(rates[0])}
-    described |= {
-        "messages_unacknowledged": totals["messages_unacknowledged"],
-        "messages_unacknowledged_details": rate(rates[1]),
-    }
-    return described
+    depth = totals(node, queue, queue.message_count, queue.unacked_count)
+    return depth | {"messages": queue_totals(queue)["messages"]}
 
 
 def _queue_consumers(queue: ClassicQueue) -> Described:

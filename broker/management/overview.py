@@ -11,7 +11,7 @@ import broker
 from broker.core.exchanges.types import EXCHANGE_TYPES
 from broker.management.call import NO_CONTENT, Call, Empty, Listing
 from broker.management.connections import visible_connections
-from broker.management.describe import READY_AT, UNACKED_AT, message_stats, rate, with_rate
+from broker.management.describe import READY_AT, message_stats, rate, totals, with_rate
 from broker.management.errors import NotThere
 from broker.management.node import ManagedNode
 from broker.management.node_facts import (
@@ -125,7 +125,7 @@ def get_overview(call: Call) -> dict[str, Any]:
         "is_op_policy_updating_enabled": True,
         "message_stats": message_stats(node, None, node.broker.counters.node, unacked) if is_monitor else {},
         "churn_rates": churn(node),
-        "queue_totals": _totals(node, ready, unacked) if queues or is_monitor else {},
+        "queue_totals": totals(node, None, ready, unacked) if queues or is_monitor else {},
         "object_totals": {
             "channels": sum(len(each.channels) for each in connections),
             "connections": len(connections),
@@ -138,18 +138,6 @@ def get_overview(call: Call) -> dict[str, Any]:
     if is_monitor:
         described |= {"node": node.name, "listeners": listeners(node), "contexts": contexts(node)}
     return described
-
-
-def _totals(node: ManagedNode, ready: int, unacked: int) -> dict[str, Any]:
-    rates = node.rates.of(None, READY_AT), node.rates.of(None, UNACKED_AT)
-    return {
-        "messages": ready + unacked,
-        "messages_details": rate(sum(rates)),
-        "messages_ready": ready,
-        "messages_ready_details": rate(rates[0]),
-        "messages_unacknowledged": unacked,
-        "messages_unacknowledged_details": rate(rates[1]),
-    }
 
 
 def get_version(call: Call) -> str:

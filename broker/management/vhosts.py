@@ -4,15 +4,7 @@ from typing import Any, Final
 
 from broker.core.vhosts import VirtualHost
 from broker.management.call import CREATED, NO_CONTENT, Call, Empty, Listing, truth_in
-from broker.management.describe import (
-    READY_AT,
-    RECEIVED_AT,
-    SENT_AT,
-    UNACKED_AT,
-    message_stats,
-    rate,
-    with_rate,
-)
+from broker.management.describe import RECEIVED_AT, SENT_AT, message_stats, totals, with_rate
 from broker.management.errors import ApiError, BadRequest, NotThere
 from broker.management.routing import Row
 from broker.server.counters import counts_of
@@ -36,15 +28,7 @@ def describe_vhost(call: Call, vhost: VirtualHost) -> dict[str, Any]:
         described["metadata"]["default_queue_type"] = kind
     ready = sum(queue.message_count for queue in vhost.queues.values())
     unacked = sum(queue.unacked_count for queue in vhost.queues.values())
-    rates = call.node.rates.of(vhost, READY_AT), call.node.rates.of(vhost, UNACKED_AT)
-    described |= {
-        "messages": ready + unacked,
-        "messages_details": rate(sum(rates)),
-        "messages_ready": ready,
-        "messages_ready_details": rate(rates[0]),
-        "messages_unacknowledged": unacked,
-        "messages_unacknowledged_details": rate(rates[1]),
-    }
+    described |= totals(call.node, vhost, ready, unacked)
     traffic = call.broker.counters.traffic(call.broker, vhost.name)
     if traffic.received_octets:
         described |= with_rate(call.node, vhost, "recv_oct", traffic.received_octets, RECEIVED_AT)

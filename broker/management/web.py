@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any, Final
 
-import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from broker.management.app import make_app
+from broker.management.http_config import http_config
 from broker.server.broker import Broker
 
 REQUEST_HEAD_S: Final = 10.0
@@ -21,20 +21,7 @@ class Web:
 
     def __init__(self, broker: Broker) -> None:
         self.app = make_app(broker)
-        self._config = uvicorn.Config(
-            self.app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=IDLE_S,
-            h11_max_incomplete_event_size=HEAD_OCTETS_MAX,
-        )
-        self._config.load()
+        self._config = http_config(self.app, timeout_keep_alive=IDLE_S, h11_max_incomplete_event_size=HEAD_OCTETS_MAX)
         self._state = ServerState()
 
     def new_protocol(self) -> asyncio.Protocol:
