@@ -6,7 +6,7 @@ well, the messages are cut by one split; else they are walked. It decides nothin
 frames.py does, frame by frame.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import repeat, takewhile
@@ -27,7 +27,7 @@ from protocol.content import (
     skim,
 )
 from protocol.errors import FrameError
-from protocol.runs import GroupedRun, KeyedPublish, KeyRoom, KnownKeys, NotText, PublishRun
+from protocol.runs import GroupedRun, KeyedPublish, KeyRoom, KnownKeys, NotText, PublishRun, Span
 
 _TAIL_AND_HEADER_START: Final = Struct(">HBHIHHQH")
 """Bits and end of a publish frame, and the fixed part of the content header frame after it."""
@@ -47,8 +47,6 @@ _LOOKED_AT: Final = 64
 """So many keys of a read tell whether the others come again."""
 
 Keyed = PublishRun | GroupedRun
-Span = Callable[[], Iterable[tuple[bytes, bytes]]]
-"""The messages of a part of a run, in order: key as short string and piece."""
 
 
 class _Heads(dict[int, bytes]):
@@ -181,14 +179,14 @@ class KeyedCutter:
             run = GroupedRun(self.publish, shape, lead, body_octets, self._known)
         return run, run.add(count, span)
 
-    def _come_again(self, shorts: Sequence[bytes]) -> bool:
+    def _come_again(self, shorts: Sequence[bytes], shape: Shape) -> bool:
         """Whether keys, of which these are some, are worth to be told apart: they came before, or are few."""
         known, some = self._known, set(shorts)
         if 4 * len(some) <= len(shorts) or 2 * len(known.keys() & some) >= len(some):
             return True
         for short in some:
             with suppress(NotText):
-                known[short]
+                known.learn(short, shape)
         return False
 
     def _cut_columns(
@@ -209,7 +207,7 @@ class KeyedCutter:
             return None
         shape = self._shape(facts, data[at + self._key_at])
         is_whole = same == len(lead)
-        if self._come_again(columns.shorts(data, at, min(count, _LOOKED_AT))):
+        if self._come_again(columns.shorts(data, at, min(count, _LOOKED_AT)), shape):
             span = partial(columns.cells, data, at, count)
             run, added = self._grouped(before, shape, lead if is_whole else b"", columns.body_octets, count, span)
             stop, last = at + added * columns.octets, min(added, _SAME_KEYS)
@@ -290,7 +288,7 @@ class KeyedCutter:
         key_at, content = self._key_at + 1, separator[1:]
         stop = at + sum(map(len, heads)) + count * (len(separator) + octets - 1)
         shape = self._shape(facts, len(heads[0]) - key_at - 1 if len(set(map(len, heads))) == 1 else -1)
-        if 4 * len(set(heads)) <= count or self._come_again([head[key_at:] for head in heads[:_LOOKED_AT]]):
+        if 4 * len(set(heads)) <= count or self._come_again([head[key_at:] for head in heads[:_LOOKED_AT]], shape):
             is_whole = same == len(lead)
             if not is_whole:
                 bodies = list(map(add, repeat(content[1:]), bodies))

@@ -3,14 +3,19 @@
 Nothing here reads a socket or knows a queue.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from protocol.constants import FRAME_END_OCTET
-from protocol.content import ContentFacts, PublishMethod, Shape, short_string
+from protocol.content import PublishMethod, Shape, short_string
 
 _METHODS_MAX: Final = 256
 KNOWN_KEYS_MAX: Final = 4096
+
+Span = Callable[[], Iterable[tuple[bytes, bytes]]]
+"""Gives the messages of a part of a run, in order: key as short string, and piece."""
 
 
 class KeyedPublish(PublishMethod):
@@ -73,22 +78,24 @@ class NotText(ValueError):
 
 
 class KnownKey:
-    """A routing key that came before: its publish method, and the shape of what came by it last."""
+    """A routing key that came before: its publish method, and the shape of what came by it last.
 
-    __slots__ = ("publish", "shape")
+    ``like`` is what had that shape's facts with many keys, ``lead`` the shape's.
+    """
 
-    def __init__(self, publish: PublishMethod) -> None:
+    __slots__ = ("lead", "like", "publish", "shape")
+
+    def __init__(self, publish: PublishMethod, like: Shape) -> None:
         self.publish = publish
-        self.shape: Shape | None = None
+        self.learn(like, b"", -1)
 
-    def shape_of(self, facts: ContentFacts, lead: bytes, body_octets: int, frame_max: int) -> Shape:
-        """Return the shape of messages with these facts and this lead; the same object where it comes again."""
-        shape = self.shape
-        if shape is None or shape.facts is not facts or shape.lead != lead:
-            publish = self.publish
-            place = publish.exchange, publish.routing_key, publish.address, publish.channel, frame_max
-            shape = self.shape = Shape(*place, facts, lead, body_octets if lead else -1)
-        return shape
+    def learn(self, like: Shape, lead: bytes, body_octets: int) -> Shape:
+        """Return the shape of messages by this key that have the facts of ``like`` and this lead."""
+        publish = self.publish
+        place = publish.exchange, publish.routing_key, publish.address, publish.channel, like.frame_max
+        self.like, self.lead = like, lead
+        self.shape = Shape(*place, like.facts, lead, body_octets if lead else -1)
+        return self.shape
 
 
 class KnownKeys(dict[bytes, KnownKey]):
@@ -103,16 +110,19 @@ class KnownKeys(dict[bytes, KnownKey]):
         self._publish = publish
         self._room = room
 
-    def __missing__(self, short: bytes) -> KnownKey:
-        try:
-            routing_key = short[1:].decode()
-        except UnicodeDecodeError:
-            raise NotText from None
-        publish = self._publish
-        bits = publish.mandatory | publish.immediate << 1
-        known = KnownKey(PublishMethod(publish.channel, publish.exchange, routing_key, publish.address + short, bits))
-        self._room.take(self)
-        self[short] = known
+    def learn(self, short: bytes, like: Shape) -> KnownKey:
+        """Return what is known by the key ``short``, from now on at least. Raises NotText."""
+        known = self.get(short)
+        if known is None:
+            try:
+                routing_key = short[1:].decode()
+            except UnicodeDecodeError:
+                raise NotText from None
+            of = self._publish
+            bits = of.mandatory | of.immediate << 1
+            publish = PublishMethod(of.channel, of.exchange, routing_key, of.address + short, bits)
+            self._room.take(self)
+            known = self[short] = KnownKey(publish, like)
         return known
 
 
@@ -137,41 +147,70 @@ class KeyRoom:
 
 
 class GroupedRun:
-    """Messages in a row whose routing keys differ, those of each key together: ``runs``, by their first messages.
+    """Messages in a row whose routing keys differ, those of each key together.
 
-    ``lead`` is that of all their shapes; empty where headers differ. ``in_order`` gives them as they came.
+    ``keys`` are in the order in which they came first, ``groups`` the pieces of each; ``lead`` is that of all shapes,
+    empty where headers differ. ``in_order`` gives the messages as they came.
     """
 
-    __slots__ = ("_by_key", "_spans", "channel", "count", "facts", "lead", "publish", "runs", "shape")
+    __slots__ = ("_body_octets", "_by_key", "_known", "_spans", "channel", "count", "keys", "lead", "publish", "shape")
 
     def __init__(self, publish: KeyedPublish, shape: Shape, lead: bytes, body_octets: int, known: KnownKeys) -> None:
         self.channel = publish.channel
         self.publish = publish
         self.shape = shape
-        self.facts = shape.facts
         self.lead = lead
         self.count = 0
-        self.runs: list[PublishRun] = []
-        self._by_key = _PiecesByKey(self.runs, shape, lead, body_octets, known)
-        self._spans: list[Callable[[], Iterable[tuple[bytes, bytes]]]] = []
+        self.keys: list[KnownKey] = []
+        self._body_octets = body_octets
+        self._known = known
+        self._by_key: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        self._spans: list[Span] = []
 
-    def add(self, count: int, span: Callable[[], Iterable[tuple[bytes, bytes]]]) -> int:
-        """Add the messages of ``span()``: key as short string and piece of each. Return how many of them had a key.
-
-        It is called again where somebody wants them in order.
-        """
-        by_key, added = self._by_key, 0
-        try:
-            for short, piece in span():
-                by_key[short].append(piece)
-        except NotText:
-            added = sum([len(run.pieces) for run in self.runs]) - self.count
-        else:
-            added = count
-        if added:
-            self.count += added
+    def add(self, count: int, span: Span) -> int:
+        """Add the messages of ``span()``, so many. Return how many there are before one whose key is no text."""
+        by_key, keys = self._by_key, self.keys
+        for short, piece in span():
+            by_key[short].append(piece)
+        if len(by_key) > len(keys):
+            learn, like = self._known.learn, self.shape
+            try:
+                keys += [learn(short, like) for short in islice(by_key, len(keys), None)]
+            except NotText:
+                count = self._take_back(span)
+        if count:
+            self.count += count
             self._spans.append(span)
-        return added
+        return count
+
+    def _take_back(self, span: Span) -> int:
+        """Take those of the messages out that come with, or after, a key that is no text; return how many stay."""
+        by_key, messages, count = self._by_key, list(span()), 0
+        for short, _ in messages:
+            try:
+                self._known.learn(short, self.shape)
+            except NotText:
+                break
+            count += 1
+        for short, _ in reversed(messages[count:]):
+            by_key[short].pop()
+            if not by_key[short]:
+                del by_key[short]
+        self.keys = [self._known.learn(short, self.shape) for short in by_key]
+        return count
+
+    @property
+    def groups(self) -> Collection[list[bytes]]:
+        """The pieces of each key's messages."""
+        return self._by_key.values()
+
+    def shapes(self) -> list[Shape]:
+        """Return the shape of each key's messages."""
+        like, lead, body_octets = self.shape, self.lead, self._body_octets
+        return [
+            key.shape if key.like is like and key.lead == lead else key.learn(like, lead, body_octets)
+            for key in self.keys
+        ]
 
     def in_order(self) -> PublishRun:
         """Return the same messages as one run, in the order in which they came."""
@@ -179,24 +218,3 @@ class GroupedRun:
         pieces = [short + start + piece for span in self._spans for short, piece in span()][: self.count]
         routing_key_of = self.shape.routing_key_of
         return PublishRun(self.publish, self.shape, pieces, list(map(routing_key_of, pieces)))
-
-
-class _PiecesByKey(dict[bytes, list[bytes]]):
-    """The pieces of a run's messages by key; a key that is new gets a run of its own, at the end of ``runs``."""
-
-    __slots__ = ("_body_octets", "_known", "_lead", "_runs", "_shape")
-
-    def __init__(self, runs: list[PublishRun], shape: Shape, lead: bytes, body_octets: int, known: KnownKeys) -> None:
-        self._runs = runs
-        self._shape = shape
-        self._lead = lead
-        self._body_octets = body_octets
-        self._known = known
-
-    def __missing__(self, short: bytes) -> list[bytes]:
-        known, shape = self._known[short], self._shape
-        pieces: list[bytes] = []
-        one = known.shape_of(shape.facts, self._lead, self._body_octets, shape.frame_max)
-        self._runs.append(PublishRun(known.publish, one, pieces))
-        self[short] = pieces
-        return pieces

@@ -32,30 +32,30 @@ def publish_grouped(channel: "Channel", grouped: GroupedRun) -> None:
         channel.publish_run(grouped.in_order())
         return
     enqueue, is_logged = channel.broker.enqueuer.enqueue, False
-    for run, tally in zip(grouped.runs, tallies, strict=True):
-        pieces = run.pieces
+    for tally, shape, pieces in zip(tallies, grouped.shapes(), grouped.groups, strict=True):
         tally.count += len(pieces)
-        is_logged |= enqueue(tally.route, run.shape, pieces)
+        is_logged |= enqueue(tally.route, shape, pieces)
     channel.answer_for(grouped.count, is_logged)
 
 
 def _tallies(channel: "Channel", grouped: GroupedRun) -> list[Tally] | None:
     """Return where each run is counted, and goes; None if its messages may not be taken out of their order."""
-    vhost, publish, runs = channel.connection.vhost, grouped.publish, grouped.runs
+    vhost, publish = channel.connection.vhost, grouped.publish
     version = vhost.topology_version
-    found = list(map(channel.routes.get, [run.publish for run in runs]))
+    methods = [key.publish for key in grouped.keys]
+    found = list(map(channel.routes.get, methods))
     fresh = [
-        run.publish
-        for run, tally in zip(runs, found, strict=True)
+        method
+        for method, tally in zip(methods, found, strict=True)
         if tally is None or tally.route.topology_version != version
     ]
     if fresh:
         exchange = channel.writable_exchange(publish)
-        if len(runs) > CACHED_ROUTES or not _goes_by_key(channel, exchange, [each.routing_key for each in fresh]):
+        if len(methods) > CACHED_ROUTES or not _goes_by_key(channel, exchange, [each.routing_key for each in fresh]):
             return None
         for each in fresh:
             channel.learn(each, exchange, vhost.route(exchange, each.routing_key, None))
-        found = list(map(channel.routes.get, [run.publish for run in runs]))
+        found = list(map(channel.routes.get, methods))
     elif channel.transaction is not None or channel.broker.firehose.is_on(vhost):
         return None
     tallies = [tally for tally in found if tally is not None]

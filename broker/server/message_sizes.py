@@ -63,6 +63,6 @@ class SizingChannel(Channel):
 
     def publish_grouped(self, grouped: GroupedRun) -> None:
         """As ``Channel.publish_grouped``."""
-        for run in grouped.runs:
-            self._sizes.add(run.shape, run.pieces)
+        for shape, pieces in zip(grouped.shapes(), grouped.groups, strict=True):
+            self._sizes.add(shape, pieces)
         super().publish_grouped(grouped)

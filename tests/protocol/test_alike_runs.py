@@ -67,7 +67,7 @@ def test_few_keys_are_grouped_and_each_keeps_its_order() -> None:
     octets = octets_of([with_id(number) for number in range(200)], [b"body"], [b"a", b"bb", b"c"])
     (run,) = [run for run in FrameReader(FRAME_MAX, MAX_MESSAGE).feed(octets) if isinstance(run, GroupedRun)]
     # The first of all taught the reader what a publish looks like.
-    assert [each.publish.routing_key for each in run.runs] == ["bb", "c", "a"]
+    assert [key.publish.routing_key for key in run.keys] == ["bb", "c", "a"]
     assert run.count == 199
     assert len(ungrouped(run).pieces) == 199
 

@@ -34,7 +34,7 @@ def test_keys_that_came_before_are_grouped_though_each_comes_once_a_read() -> No
     first, *_, last = [event for event in events_of(*[octets] * 4) if isinstance(event, PublishRun | GroupedRun)]
     assert isinstance(first, PublishRun)
     assert isinstance(last, GroupedRun)
-    assert [len(run.pieces) for run in last.runs] == [1] * 100
+    assert [len(pieces) for pieces in last.groups] == [1] * 100
 
 
 def test_keys_that_never_come_again_are_not() -> None:

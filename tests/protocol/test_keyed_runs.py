@@ -52,14 +52,14 @@ def ungrouped(grouped: GroupedRun) -> PublishRun:
     run = grouped.in_order()
     keys = run.routing_keys or []
     assert grouped.count == len(run.pieces) == len(keys)
-    assert [each.publish.routing_key for each in grouped.runs] == list(dict.fromkeys(keys))
-    for each in grouped.runs:
-        publish, shape = each.publish, each.shape
+    assert [key.publish.routing_key for key in grouped.keys] == list(dict.fromkeys(keys))
+    for key, shape, pieces in zip(grouped.keys, grouped.shapes(), grouped.groups, strict=True):
+        publish = key.publish
         assert (publish.channel, publish.exchange) == (shape.channel, shape.exchange)
         assert shape.routing_key == publish.routing_key
-        ours = [piece for piece, key in zip(run.pieces, keys, strict=True) if key == publish.routing_key]
-        assert [shape.lead + piece for piece in each.pieces] == [run.shape.alone(piece)[1] for piece in ours]
-        assert {shape.body_octets_of(piece) for piece in each.pieces} == set(map(run.shape.body_octets_of, ours))
+        ours = [piece for piece, name in zip(run.pieces, keys, strict=True) if name == publish.routing_key]
+        assert [shape.lead + piece for piece in pieces] == [run.shape.alone(piece)[1] for piece in ours]
+        assert {shape.body_octets_of(piece) for piece in pieces} == set(map(run.shape.body_octets_of, ours))
         assert (shape.address, shape.facts) == (run.shape.address_of(ours[0]), run.shape.facts)
     return run
 
