@@ -94,6 +94,28 @@ def reject_all(dead: Dead, holder: Holder) -> None:
 
 @pytest.mark.parametrize("mode", [PERSISTENT, TRANSIENT])
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_what_waits_for_room_waits_no_more_once_it_has_nowhere_to_go(kind: str, mode: int) -> None:
+    dead = Dead(kind)
+    holder = held(dead.deep, 3000, mode)
+    dead.door.is_shut = True
+    reject_all(dead, holder)
+    dead.settle_down()
+    queue, asked = dead.deep.queue, list[str]()
+    queue.when_buried(lambda: asked.append("again"))
+    queue.set_rules(replace(queue.rules, dead_letter_exchange=None))
+    assert asked == [], "at once, but not all in one go"
+    dead.settle_down()
+    assert (dead.letters, asked, queue.unacked_count) == ([], ["again"], 0)
+    assert queue.enforcement is not None
+    assert not queue.enforcement.is_burying
+    if mode == PERSISTENT:
+        assert len(set(dead.deep.log.settled)) == 3000
+    dead.open()
+    assert dead.letters == []
+
+
+@pytest.mark.parametrize("mode", [PERSISTENT, TRANSIENT])
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
 def test_what_is_rejected_without_room_is_gone_from_the_queue_and_waits_outside_memory(kind: str, mode: int) -> None:
     dead = Dead(kind)
     holder = held(dead.deep, 200, mode)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.core.clock import Clock, Timer
 from broker.core.messages import Stretch
-from broker.core.queues.dying import STEP_COUNT, Dying, Room, fitting
+from broker.core.queues.dying import STEP_COUNT, Dying, EndlessRoom, Room, fitting
 from broker.core.queues.parked import ParkedStretch, unparked
 from broker.core.queues.rules import QueueRules
 
@@ -85,7 +85,7 @@ class Enforcement:
             self._unused_timer = None
         self.use()
         self.limit()
-        if self._queue.message_count:
+        if self._queue.message_count or self._dying is not None:
             self._queue.touch()
 
     def stop(self) -> None:
@@ -300,7 +300,9 @@ class Enforcement:
             self._queue.is_touched = False  # Nobody drains it any more.
         if dying is None:
             return
-        if not dying.go_on(self._bury_one, self._room):
+        # What has nowhere to go takes no room: it is only settled, which gives some.
+        room = self._room if self.rules.dead_letter_exchange is not None else EndlessRoom()
+        if not dying.go_on(self._bury_one, room):
             self._queue.touch()
         elif dying.is_at_hand:
             self._wait()
