@@ -19,6 +19,8 @@ HELD_OCTETS: Final = 32 << 20
 
 RUN_OCTETS: Final = 4096
 """Messages are scattered where less than this goes the same way at once, on average."""
+SURGES_A_LOOK: Final = 8
+"""After so many that do not tell, one read is handled by itself, which does."""
 
 
 class Surges:
@@ -37,7 +39,7 @@ class Surges:
 class Surge:
     """One connection's full reads that wait for the next; ``handle`` gets them, at the loop's next turn at last."""
 
-    __slots__ = ("_call_soon", "_handle", "_is_scattered", "_octets", "_reads", "_surges")
+    __slots__ = ("_call_soon", "_handle", "_is_scattered", "_octets", "_reads", "_surge_count", "_surges")
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Surge:
         self._reads: list[bytes] = []
         self._octets = 0
         self._is_scattered = False
+        self._surge_count = 0
 
     def add(self, data: bytes) -> None:
         """Take the next read."""
@@ -82,4 +85,11 @@ class Surge:
         """Have ``data`` and ``more`` handled, so many octets, and see whether more at once would be better."""
         before = self._surges.count_runs()
         self._handle(data, more)
-        self._is_scattered = (self._surges.count_runs() - before) * RUN_OCTETS > octets
+        run_octets = (self._surges.count_runs() - before) * RUN_OCTETS
+        if run_octets > octets:
+            self._is_scattered, self._surge_count = True, 0
+        elif more and run_octets > FULL_READ_OCTETS and self._surge_count < SURGES_A_LOOK:
+            # So many runs would be scattered in one read: that they are longer now is what it is for.
+            self._surge_count += 1
+        else:
+            self._is_scattered, self._surge_count = False, 0

@@ -94,3 +94,24 @@ def test_what_a_client_sent_before_it_went_is_published(tmp_path: Path, queue_co
         client.disconnect()
         queues = node.broker.vhosts["/"].queues.values()
         assert sum(queue.message_count for queue in queues) == 3 * FULL_READ_OCTETS // (len(octets) // 900)
+
+
+def test_what_goes_to_many_queues_stays_together_though_each_gets_much_by_that() -> None:
+    """100 runs are scattered in one read, and would not be in sixteen; now and then one is looked at by itself."""
+    turns, handled = Turns(), Counted(is_scattered=False)
+    surge = Surge(Surges(lambda: 100 * len(handled.reads)), turns.call_soon, handled.handle)
+    for _ in range(100 * 17):
+        surge.add(FULL)
+    turns.run()
+    sizes = [len(read) // len(FULL) for read in handled.reads[1:]]
+    assert set(sizes[:8]) == {17}
+    assert sizes.count(1) <= len(sizes) // 8
+
+
+def test_what_goes_to_few_queues_is_not_put_together_for_long() -> None:
+    turns, handled = Turns(), Counted(is_scattered=False)
+    surge = surge_of(Surges(lambda: 5 * len(handled.reads)), turns, handled)
+    for _ in range(100):
+        surge.add(FULL)
+    turns.run()
+    assert handled.reads == [FULL] * 100
