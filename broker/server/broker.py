@@ -47,6 +47,7 @@ from broker.server.descriptors import DescriptorRoom
 from broker.server.door import Door
 from broker.server.firehose import Firehose
 from broker.server.gathering import Gathering
+from broker.server.heavy import HeavySenders
 from broker.server.limits import CLOSE_LINGER_MS
 from broker.server.login import Login
 from broker.server.message_sizes import MessageSizes, SizingChannel
@@ -118,6 +119,7 @@ class Broker:
         self.unwritten: list[Peer] = []
         self.departures = Departures(self.schedule_finish)
         self.gathering = Gathering(clock)
+        self.heavy_senders = HeavySenders(loop.call_soon)
         self.surges = Surges(lambda: self.enqueuer.run_count)
         messages = UnloggedMessages(store) if settings.durability == "memory" else store
         self.residency = Residency(store, settings.resident_octets, is_logging=messages is store)

@@ -72,6 +72,11 @@ class Surge:
         elif len(reads) == 1:
             self._call_soon(self.take)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something of what was read is not handled yet."""
+        return bool(self._reads)
+
     def take(self) -> None:
         """Have handled what waits."""
         reads = self._reads

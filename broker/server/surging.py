@@ -1,5 +1,5 @@
-"""A client's connection by a socket: reads are put together, or gathered by the kernel, where that helps, and many ends
-at once are spread.
+"""A client's connection by a socket: reads are put together, or gathered by the kernel, where that helps; clients that
+send much take turns, and many ends at once are spread.
 
 All else is connection.py's.
 """
@@ -10,6 +10,7 @@ from functools import partial
 from broker.server.broker import Broker
 from broker.server.connection import Connection
 from broker.server.gathering import IS_KNOWN, Stream
+from broker.server.heavy import HEAVY_OCTETS
 from broker.server.surge import FULL_READ_OCTETS, Surge
 
 
@@ -27,7 +28,8 @@ class SurgingConnection(Connection):
 
     def data_received(self, data: bytes, more: Sequence[bytes] = ()) -> None:
         """Handle what was read, unless the next read comes at once and is better handled together with it."""
-        is_full = len(data) >= FULL_READ_OCTETS
+        octets = len(data)
+        is_full = octets >= FULL_READ_OCTETS
         if self._surge is not None:
             self._surge.add(data)
         elif is_full:
@@ -36,7 +38,19 @@ class SurgingConnection(Connection):
         else:
             self._receive(data, more)
         if not is_full and self.has_published and self.broker.gathering.must_look():
-            self._look(len(data))
+            self._look(octets)
+        if octets >= HEAVY_OCTETS and (self._surge is None or not self._surge.is_waiting):
+            self.broker.heavy_senders.sent(self, octets)
+
+    def hold(self) -> None:
+        """Read nothing while others have their turn."""
+        if not self._pauses:
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Read again, unless there is another reason not to."""
+        if not self._pauses and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _look(self, octets: int) -> None:
         """See whether the client streams, and is better read less often."""
@@ -61,6 +75,7 @@ class SurgingConnection(Connection):
             self._surge.take()
         if self._stream is not None:
             self.broker.gathering.forget(self._stream)
+        self.broker.heavy_senders.forget(self)
         if self.broker.departures.may_go():
             super().connection_lost(exc)
             return

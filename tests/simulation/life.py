@@ -15,7 +15,7 @@ import structlog
 
 from broker.config import Settings
 from broker.core.access import passwords
-from broker.server import connection, lifecycle, logs, resources, surge, surging
+from broker.server import connection, heavy, lifecycle, logs, resources, surge, surging
 from broker.server.alarms import Alarms
 from broker.server.broker import Broker
 from broker.server.clock import Clock
@@ -123,6 +123,8 @@ class Surroundings:
             (connection, "UNREAD_LIMIT_OCTETS", limits["unread_octets"]),
             (surge, "FULL_READ_OCTETS", limits["full_read_octets"]),
             (surging, "FULL_READ_OCTETS", limits["full_read_octets"]),
+            (surging, "HEAVY_OCTETS", limits["full_read_octets"] // 4),
+            (heavy, "TURN_OCTETS", limits["full_read_octets"]),
         ]
         with contextlib.ExitStack() as stack:
             for module, name, replacement in replacements:
