@@ -29,6 +29,7 @@ CONNECTS_A_SECOND: Final = 2_200
 OPENERS: Final = 4
 HALF_OPEN: Final = 1_000
 SLOW: Final = 20
+FLOODING: Final = 3
 IDLE_TIMES: Final = 2
 """Idle connections, in multiples of the effort's: 10,000 by default."""
 RESULT_LIMIT_S: Final = 120.0
@@ -203,6 +204,11 @@ def measure_healthy(address: Address, effort: Effort) -> list[Figure]:
         with around.case(f"beside {misbehaviour.REQUESTS:,} requests at once"):
             around.add_rate("requests answered", around.start(misbehaviour.flood, window_s))
         around.end()
+        with around.case(f"beside {FLOODING} that publish all they can"):
+            flooding = [around.start(misbehaviour.publish_all_it_can, window_s) for _ in range(FLOODING)]
+            around.add_rate("messages published", *flooding)
+        around.end()
+        misbehaviour.forget_full(address)
         with around.case("beside connections that come and go"):
             openers = [around.start(misbehaviour.churn, window_s, CONNECTS_A_SECOND / OPENERS) for _ in range(OPENERS)]
             around.add_rate("connections that came and went", *openers)

@@ -26,6 +26,10 @@ CHANNELS: Final = 2_047
 REQUESTS: Final = 5_000
 GET_EMPTY_OCTETS: Final = 13
 EMPTY_QUEUE: Final = "bench-H-empty"
+FULL_QUEUE: Final = "bench-H-full"
+FULL_COUNT: Final = 1_000
+PUBLISH_BODY_OCTETS: Final = 128
+PUBLISH_CHUNK_OCTETS: Final = 1 << 16
 EXCHANGE: Final = "bench-H"
 SLOW_BODY_OCTETS: Final = 1 << 14
 SLOW_RATE: Final = 200
@@ -136,6 +140,32 @@ def flood(address: Address, lasting_s: float) -> int:
     client.delete_queue(EMPTY_QUEUE)
     client.close()
     return count
+
+
+def publish_all_it_can(address: Address, lasting_s: float) -> int:
+    """One connection that publishes as fast as it is read, to a queue that keeps FULL_COUNT; how many messages."""
+    give_way()
+    client = Client(address)
+    client.declare_queue(FULL_QUEUE, arguments={"x-max-length": FULL_COUNT})
+    message = wire.encode_publish("", FULL_QUEUE) + wire.encode_content(0, b"", bytes(PUBLISH_BODY_OCTETS))
+    chunk_count = PUBLISH_CHUNK_OCTETS // len(message)
+    chunk = message * chunk_count
+    until_s = time.monotonic() + lasting_s
+    count = 0
+    while time.monotonic() < until_s:
+        client.socket.sendall(chunk)
+        count += chunk_count
+    client.socket.settimeout(None)
+    client.declare_queue(FULL_QUEUE, passive=True)  # All that was sent before has been taken when this is answered.
+    client.close()
+    return count
+
+
+def forget_full(address: Address) -> None:
+    """Take away what ``publish_all_it_can`` has made."""
+    client = Client(address)
+    client.delete_queue(FULL_QUEUE)
+    client.close()
 
 
 def open_half(address: Address, count: int) -> int:
