@@ -1,9 +1,9 @@
-"""Reads that are made fewer when there is too much to do: the kernel gathers what a client streams, for 2 ms at most.
+"""Reads that are made fewer when there is too much to do: the kernel gathers what a client streams, for 4 ms at most.
 
 Where many clients send one message at a time, a read, a wake-up and a write are paid for each few messages. While the
 loop has time to spare that is as it should be: each message goes on at once. When it has not, what is read of clients
 that send on and on without waiting for anything is gathered by the kernel (SO_RCVLOWAT, socket(7)): it wakes the loop
-only when a good part has come, or when the loop asks for what is there, which it does every 2 ms. So the loop gets
+only when a good part has come, or when the loop asks for what is there, which it does every 4 ms. So the loop gets
 further, and the clients' sends, which no longer wake anybody, cost less too.
 
 A client to which anything is written, be it a confirm, a delivery or a reply, may wait for what comes back, and is
@@ -23,7 +23,7 @@ than three quarters of one."""
 AT_EASE: Final = 0.15
 """Below it the loop has time to spare, even if nothing were gathered; gathering makes the same work three to four times
 cheaper."""
-TURN_MS: Final = 2
+TURN_MS: Final = 4
 """What has gathered is read this often."""
 GATHERED_OCTETS: Final = 32 << 10
 """And at once when there is so much."""
