@@ -11,7 +11,7 @@ ACK_HEAD: Final = b"\x00\x00\x00\x0d\x00\x3c\x00\x50"
 ACK_OCTETS: Final = 21
 _LONGEST_RUN: Final = 65536
 _TAG_AT: Final = 11
-_MULTIPLE_AT: Final = 19
+_LAST_OF_TAG_AT: Final = 18
 _END: Final = Struct(">QBB")
 _FRAME: Final = Struct(">11sQBB")
 _LOW_OCTETS: Final = bytes(range(256)) * 257
@@ -52,8 +52,8 @@ class AckCutter:
         stop = at + count * ACK_OCTETS
         octets = data[at:stop]
         run = bytearray(data[at : at + ACK_OCTETS] * count)  # What they are if their tags are consecutive.
-        run[_MULTIPLE_AT - 2 :: ACK_OCTETS] = _MIDDLE_OCTETS[low : low + count]
-        run[_MULTIPLE_AT - 1 :: ACK_OCTETS] = _LOW_OCTETS[low & 0xFF : (low & 0xFF) + count]
+        run[_LAST_OF_TAG_AT - 1 :: ACK_OCTETS] = _MIDDLE_OCTETS[low : low + count]
+        run[_LAST_OF_TAG_AT::ACK_OCTETS] = _LOW_OCTETS[low & 0xFF : (low & 0xFF) + count]
         if octets != run:
             acks, found = _walk(octets, channel)
             if found < count:

@@ -73,7 +73,7 @@ class ReturningClients:
         """Return what came of the same frame before."""
         if len(start_ok) > LOGIN_OCTETS_MAX:
             return None
-        return self._logins.get(blake2b(start_ok, key=self._key, digest_size=32).digest())
+        return self._logins.get(self._digest(start_ok))
 
     def learn(self, frames: Sequence[bytes], login: Login, negotiated: Negotiated, access: Access) -> None:
         """Remember ``frames``, all that the client of a ``login`` has sent from start-ok to open, and what came of it.
@@ -88,13 +88,16 @@ class ReturningClients:
         octets = tune_ok + open_
         if len(octets) > OPENING_OCTETS_MAX:
             return
-        digest = blake2b(start_ok, key=self._key, digest_size=32).digest()
+        digest = self._digest(start_ok)
         known = self._logins.get(digest)
         if known is None or known.visitor.checked is not visitor.checked:
             if len(self._logins) >= LOGINS_KEPT:
                 del self._logins[next(iter(self._logins))]
             known = self._logins[digest] = KnownLogin(visitor, negotiated.mechanism, negotiated.client_properties)
         known.learn(tune_ok, octets, Opening(negotiated, access))
+
+    def _digest(self, start_ok: bytes) -> bytes:
+        return blake2b(start_ok, key=self._key, digest_size=32).digest()
 
 
 class ReturningClient:
