@@ -1,6 +1,7 @@
 """A broker with its HTTP API, shared by the tests of a file's worth; names are the test's own virtual host."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.brokers import RunningBroker
 from tests.management.client import Api
 from tests.management.judges import real_rabbitmq
 
+MANAGED = ("--management-port", "any", "--metrics-port", "none")
 _numbers = count()
 
 
@@ -25,10 +27,26 @@ class Node:
         self.api = Api(self.http_port)
 
 
+@contextmanager
+def deep_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A broker that keeps little of its queues in memory."""
+    data_dir: Path = tmp_path_factory.mktemp("deep") / "data"
+    with RunningBroker(data_dir, "--resident-octets", "1048576", *MANAGED) as broker:
+        yield Node(broker)
+
+
+@contextmanager
+def channel_of(node: Node) -> Iterator[Any]:
+    """A channel of pika's."""
+    connection = pika.BlockingConnection(pika.URLParameters(node.broker.url))
+    yield connection.channel()
+    connection.close()
+
+
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     data_dir: Path = tmp_path_factory.mktemp("managed") / "data"
-    with RunningBroker(data_dir, "--management-port", "any", "--metrics-port", "none") as broker:
+    with RunningBroker(data_dir, *MANAGED) as broker:
         yield Node(broker)
 
 

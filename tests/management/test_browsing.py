@@ -1,15 +1,13 @@
 """Messages of a deep queue are looked at where they are: in memory, in the log or in page files."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pika
 import pytest
 
-from tests.brokers import RunningBroker
 from tests.management.client import Api
-from tests.management.conftest import Node
+from tests.management.conftest import Node, channel_of, deep_node
 
 COUNT = 4000
 BODY = b"." * 1500
@@ -17,18 +15,14 @@ BODY = b"." * 1500
 
 @pytest.fixture(scope="module")
 def deep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A broker that keeps little of its queues in memory."""
-    data_dir: Path = tmp_path_factory.mktemp("deep") / "data"
-    flags = ("--resident-octets", "1048576", "--management-port", "any", "--metrics-port", "none")
-    with RunningBroker(data_dir, *flags) as broker:
-        yield Node(broker)
+    with deep_node(tmp_path_factory) as node:
+        yield node
 
 
 @pytest.fixture
 def channel(deep: Node) -> Iterator[Any]:
-    connection = pika.BlockingConnection(pika.URLParameters(deep.broker.url))
-    yield connection.channel()
-    connection.close()
+    with channel_of(deep) as channel:
+        yield channel
 
 
 def seen(api: Api, queue: str, page: int = 777) -> list[int]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.brokers import RunningBroker
 from tests.management.client import Api
-from tests.management.conftest import Node
+from tests.management.conftest import MANAGED, Node
 from tests.management.test_browsing import settled
 from tests.small_disk import mounted_at
 from tests.waiting import until
@@ -23,7 +23,6 @@ LARGE = b"." * 30_000
 FIRST_COUNT = 350
 WAIT_S = 60.0
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
-MANAGED = ("--management-port", "any", "--metrics-port", "none")
 
 
 class Behind:

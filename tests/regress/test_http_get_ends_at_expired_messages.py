@@ -2,35 +2,28 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-import pika
 import pytest
 
-from tests.brokers import RunningBroker
-from tests.management.conftest import Node
+from tests.management.conftest import Node, channel_of, deep_node
 from tests.management.test_browsing import publish, settled
 from tests.waiting import until
 
-MANAGED = ("--management-port", "any", "--metrics-port", "none")
 GET = {"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto", "truncate": 6}
 COUNT = 6000
 
 
 @pytest.fixture(scope="module")
 def deep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A broker that keeps little of its queues in memory."""
-    data_dir: Path = tmp_path_factory.mktemp("deep") / "data"
-    with RunningBroker(data_dir, "--resident-octets", "1048576", *MANAGED) as broker:
-        yield Node(broker)
+    with deep_node(tmp_path_factory) as node:
+        yield node
 
 
 @pytest.fixture
 def channel(deep: Node) -> Iterator[Any]:
-    connection = pika.BlockingConnection(pika.URLParameters(deep.broker.url))
-    yield connection.channel()
-    connection.close()
+    with channel_of(deep) as channel:
+        yield channel
 
 
 @pytest.mark.parametrize("mode", [1, 2], ids=["in pages", "in the log"])
