@@ -5,6 +5,8 @@ At the end of a run it is printed how much was tried for each promise.
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,10 +17,21 @@ import pytest
 from tests.brokers import RunningBroker
 from tests.torture import IS_NIGHT, MEASURED, TALLY
 
+# Brokers whose disk is full block their publishers, as they should, and tests would wait for them.
+FREE_OCTETS_MIN = 4 << 30
+
 # How long an example takes says how busy the machine is, and nothing of what is tested. By day the examples follow from
 # the test, so that a commit passes or fails wherever it is tried; the nights try others each time.
 hypothesis.settings.register_profile("any machine", deadline=None, derandomize=not IS_NIGHT)
 hypothesis.settings.load_profile("any machine")
+
+
+def pytest_sessionstart() -> None:
+    """Say at once that the disk is too full for the tests' brokers."""
+    place = os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir()
+    free = shutil.disk_usage(place).free
+    if free < FREE_OCTETS_MIN:
+        pytest.exit(f"{place} has {free >> 20:,} MiB free; the tests need {FREE_OCTETS_MIN >> 20:,} MiB", returncode=3)
 
 
 @pytest.fixture(scope="session")
