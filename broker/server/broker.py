@@ -118,7 +118,7 @@ class Broker:
         self.confirming: list[Channel] = []
         self.unwritten: list[Peer] = []
         self.departures = Departures(self.schedule_finish)
-        self.gathering = Gathering(clock)
+        self.gathering = Gathering(clock, self.finish_read, loop.call_soon)
         self.heavy_senders = HeavySenders(loop.call_soon)
         self.surges = Surges(lambda: self.enqueuer.run_count)
         messages = UnloggedMessages(store) if settings.durability == "memory" else store

@@ -131,6 +131,12 @@ class Connection(Peer):
 
     def data_received(self, data: bytes, more: Sequence[bytes] = ()) -> None:
         """Handle what was read, and ``more`` reads after it, then let the broker finish: drain, confirm, write."""
+        self.handle(data, more)
+        self.broker.finish_read()
+        self.pause_if_due()
+
+    def handle(self, data: bytes, more: Sequence[bytes] = ()) -> None:
+        """Handle what was read, and let nobody finish yet."""
         broker = self.broker
         octets = len(data) + sum(map(len, more)) if more else len(data)
         self.received_octets += octets
@@ -163,7 +169,10 @@ class Connection(Peer):
         except Exception:
             log.exception("internal error", peer=self.peer, user=self.user)
             self.close(InternalFault())
-        broker.finish_read()
+
+    def pause_if_due(self) -> None:
+        """Read no more for now where there is no room for what the client sends, or is sent."""
+        broker = self.broker
         if broker.alarms.raised and (self.has_published or self._reader.has_unfinished):
             broker.alarms.block(self)
         if self.has_published and broker.backpressure.must_pause():

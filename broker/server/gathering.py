@@ -3,19 +3,24 @@
 Where many clients send one message at a time, a read, a wake-up and a write are paid for each few messages. While the
 loop has time to spare that is as it should be: each message goes on at once. When it has not, what is read of clients
 that send on and on without waiting for anything is gathered by the kernel (SO_RCVLOWAT, socket(7)): it wakes the loop
-only when a good part has come, or when the loop asks for what is there, which it does every 4 ms. So the loop gets
-further, and the clients' sends, which no longer wake anybody, cost less too.
+only when a good part has come. Every 4 ms all of these clients are read in a row, by a call each, and what they sent is
+handled together: a queue is drained once for all of them, and a consumer is written to once. So the loop gets further,
+and the clients' sends, which no longer wake anybody, cost less too.
 
 A client to which anything is written, be it a confirm, a delivery or a reply, may wait for what comes back, and is
-read at once.
+read at once. So is one that speaks TLS, whose octets are not ours to read.
 """
 
 import asyncio
+import os
 import socket
 import sys
-from typing import Final
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from broker.server.clock import Clock
+from broker.server.heavy import TURN_OCTETS
 
 BUSY: Final = 0.6
 """From this share of a processor on, the loop has too much to do. With many clients on the same machine it gets no more
@@ -25,8 +30,10 @@ AT_EASE: Final = 0.15
 cheaper."""
 TURN_MS: Final = 4
 """What has gathered is read this often."""
-GATHERED_OCTETS: Final = 32 << 10
+GATHERED_OCTETS: Final = 48 << 10
 """And at once when there is so much."""
+READ_OCTETS: Final = 128 << 10
+"""A read of what has gathered brings so much at most."""
 STREAM_READS: Final = 16
 """A client streams when so many reads in a row came within ``STREAM_MS``, of ``SMALL_OCTETS`` on average at most, and
 nothing was written to it meanwhile."""
@@ -41,36 +48,65 @@ IS_KNOWN: Final = sys.platform == "linux"
 """Elsewhere a poll does not go by SO_RCVLOWAT, or is not known to."""
 
 
+class Client(Protocol):
+    """A connection whose reads may be gathered. ``sent_count`` is how often something was written to it."""
+
+    sent_count: int
+
+    def handle_gathered(self, data: bytes) -> None:
+        """Handle what was read, and let nobody finish yet."""
+
+    def pause_if_due(self) -> None:
+        """Read no more for now where there is no room for what the client sends, or is sent."""
+
+
 class Stream:
     """What is known of one client's reads, since something was written to it last."""
 
-    __slots__ = ("began_ms", "idle_turns", "is_shut", "octets", "reads", "sent_count", "socket", "transport")
+    __slots__ = ("_socket", "_transport", "began_ms", "client", "idle_turns", "octets", "reads", "sent_count")
 
-    def __init__(self, transport: asyncio.Transport, opened: socket.socket) -> None:
-        self.transport = transport
-        self.socket = opened
-        self.is_shut = False
-        """Whether the kernel gathers."""
+    def __init__(self, client: Client, transport: asyncio.Transport, opened: socket.socket) -> None:
+        self.client = client
+        self._transport = transport
+        self._socket = opened
         self.began_ms = self.reads = self.octets = self.idle_turns = self.sent_count = 0
 
-    def shut(self, octets: int) -> None:
-        """Have the kernel wait for so many octets; 1 is at once."""
-        is_shut = octets > 1
-        if is_shut != self.is_shut and not self.transport.is_closing():
-            self.is_shut = is_shut
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, octets)
+    def wake_at(self, octets: int) -> None:
+        """Have the kernel wait for so many octets before it wakes the loop; 1 is at once."""
+        if not self._transport.is_closing():
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, octets)
+
+    def read(self) -> bytes:
+        """Return what has gathered; nothing at the end or where reading fails, since that wakes the loop."""
+        if self._transport.is_closing() or not self._transport.is_reading():
+            return b""
+        try:
+            return os.read(self._socket.fileno(), READ_OCTETS)
+        except OSError:
+            return b""
 
 
 class Gathering:
-    """Whether reads are gathered now, and of whom. ``must_look`` is asked at every read that is not full."""
+    """Whether reads are gathered now, and of whom. ``must_look`` is asked at every read that is not full.
 
-    __slots__ = ("_clock", "_is_timed", "_looked_ms", "_reads", "_used_ms", "is_busy", "streams")
+    ``finish()`` is called when what was read in a row has been handled; ``call_soon`` lets others have their turn.
+    """
 
-    def __init__(self, clock: Clock) -> None:
+    __slots__ = (
+        *("_call_soon", "_clock", "_due", "_finish", "_is_turning", "_looked_ms", "_reads", "_used_ms"),
+        *("is_busy", "streams"),
+    )
+
+    def __init__(
+        self, clock: Clock, finish: Callable[[], object], call_soon: Callable[[Callable[[], object]], object]
+    ) -> None:
         self._clock = clock
+        self._finish = finish
+        self._call_soon = call_soon
         self._reads = 0
         self._looked_ms, self._used_ms = clock.monotonic_ms(), clock.processor_ms()
-        self._is_timed = False
+        self._is_turning = False
+        self._due: deque[Stream] = deque()
         self.is_busy = False
         self.streams: set[Stream] = set()
         """Those that are gathered."""
@@ -82,16 +118,13 @@ class Gathering:
             self._see_how_busy()
         return self.is_busy
 
-    def look(self, stream: Stream, octets: int, sent_count: int) -> None:
-        """Take note of a read of so many octets, after which that many writes to the client had been made."""
-        if sent_count != stream.sent_count:
-            self.forget(stream)
-            stream.shut(1)
-            stream.sent_count = sent_count
-            self._begin(stream)
+    def look(self, stream: Stream, octets: int) -> None:
+        """Take note of a read of so many octets, when all that it leads to has been written."""
+        if stream.client.sent_count != stream.sent_count:
+            stream.sent_count = stream.client.sent_count
+            self._let_go(stream)
         elif stream in self.streams:
             stream.idle_turns = 0
-            stream.shut(GATHERED_OCTETS)
         else:
             stream.reads += 1
             stream.octets += octets
@@ -104,7 +137,7 @@ class Gathering:
                 self._begin(stream)
 
     def forget(self, stream: Stream) -> None:
-        """Gather no more of it: it waits for an answer, or has gone."""
+        """Drop one that has gone."""
         self.streams.discard(stream)
 
     def _begin(self, stream: Stream) -> None:
@@ -114,24 +147,52 @@ class Gathering:
     def _gather(self, stream: Stream) -> None:
         self.streams.add(stream)
         stream.idle_turns = 0
-        stream.shut(GATHERED_OCTETS)
+        stream.wake_at(GATHERED_OCTETS)
         self._set_timer()
 
+    def _let_go(self, stream: Stream) -> None:
+        """Read it at once again, as it waits for an answer, has stopped, or the loop has time."""
+        if stream in self.streams:
+            self.streams.remove(stream)
+            stream.wake_at(1)
+        self._begin(stream)
+
     def _set_timer(self) -> None:
-        if self.streams and not self._is_timed:
-            self._is_timed = True
+        if self.streams and not self._is_turning:
+            self._is_turning = True
             self._clock.call_later(TURN_MS, self._turn)
 
     def _turn(self) -> None:
-        """Have all read that has gathered."""
-        self._is_timed = False
-        for stream in tuple(self.streams):
+        """Read what all have gathered."""
+        self._due.extend(self.streams)
+        self._read_due()
+
+    def _read_due(self) -> None:
+        """Read those whose turn it is, as many as may be read before others have theirs."""
+        read: list[tuple[Stream, int]] = []
+        turn_octets = 0
+        while self._due and turn_octets < TURN_OCTETS:
+            stream = self._due.popleft()
+            if stream not in self.streams:
+                continue
             stream.idle_turns += 1
-            stream.shut(1)
             if not self.is_busy or stream.idle_turns > IDLE_TURNS:
-                self.streams.discard(stream)
-                self._begin(stream)
-        self._set_timer()
+                self._let_go(stream)
+            elif data := stream.read():
+                stream.client.handle_gathered(data)
+                read.append((stream, len(data)))
+                turn_octets += len(data)
+        if read:
+            self._finish()
+            self.must_look()
+            for stream, octets in read:
+                stream.client.pause_if_due()
+                self.look(stream, octets)
+        if self._due:
+            self._call_soon(self._read_due)
+        else:
+            self._is_turning = False
+            self._set_timer()
 
     def _see_how_busy(self) -> None:
         """See what share of a processor the loop's thread had since the last look."""

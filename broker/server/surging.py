@@ -42,6 +42,12 @@ class SurgingConnection(Connection):
         if octets >= HEAVY_OCTETS and (self._surge is None or not self._surge.is_waiting):
             self.broker.heavy_senders.sent(self, octets)
 
+    def handle_gathered(self, data: bytes) -> None:
+        """Handle what the kernel has gathered, after all that was read before; somebody else finishes."""
+        if self._surge is not None:
+            self._surge.take()
+        self.handle(data)
+
     def hold(self) -> None:
         """Read nothing while others have their turn."""
         if not self._pauses:
@@ -55,11 +61,11 @@ class SurgingConnection(Connection):
     def _look(self, octets: int) -> None:
         """See whether the client streams, and is better read less often."""
         if self._stream is None:
-            opened = self._transport.get_extra_info("socket") if IS_KNOWN else None
+            opened = self._transport.get_extra_info("socket") if IS_KNOWN and self.tls is None else None
             if opened is None:
                 return
-            self._stream = Stream(self._transport, opened)
-        self.broker.gathering.look(self._stream, octets, self.sent_count)
+            self._stream = Stream(self, self._transport, opened)
+        self.broker.gathering.look(self._stream, octets)
 
     def eof_received(self) -> bool:
         """Say whether the socket stays open for now: it is closed at once unless many others are."""
