@@ -26,6 +26,7 @@ from broker.core.queues.reply import ReplyQueue
 from broker.core.unacked import Delivery, SpreadDeliveries, Unacked, spread
 from broker.server.by_headers import publish_by_headers
 from broker.server.counters import Tally
+from broker.server.deliveries import deliver_each, deliver_in_turn
 from broker.server.keyed import publish_grouped, publish_keyed
 from broker.server.limits import CACHED_ROUTES
 from broker.server.transaction import Transaction
@@ -348,7 +349,7 @@ class Channel:
     def deliver(self, consumer: Consumer, stretch: Stretch) -> None:
         """Send the messages of ``stretch`` to ``consumer``'s client, and keep them as unacked if it acks."""
         first_tag, count = self._next_tag, len(stretch.pieces)
-        self._next_tag = first_tag + count
+        self._next_tag = first_tag + count  # Not by take_tags: hot.
         consumer.delivered_count += count
         if stretch.redelivered:
             consumer.redelivered_count += count
@@ -362,38 +363,21 @@ class Channel:
                 self.shared_credit -= count
         connection.delivered(stretch)
 
+    def deliver_each(self, handed: Sequence[tuple[Consumer, Stretch]]) -> None:
+        """Send several stretches, none redelivered, each to one of its consumers, as ``deliver`` does with one."""
+        deliver_each(self, handed)
+
     def deliver_in_turn(self, consumers: Sequence[Consumer], stretch: Stretch) -> None:
         """Send the messages of ``stretch`` to consumers of this channel, one each in turn, as ``deliver`` does."""
-        first_tag, count = self._next_tag, len(stretch.pieces)
-        self._next_tag = first_tag + count
-        connection = self.connection
-        writers = [consumer.writer for consumer in consumers]
         if self._turn_heads is None:
             self._turn_heads = delivery.TurnHeads()
-        if set(map(type, writers)) == {delivery.DeliveryWriter}:
-            writers[0].write_turns(
-                connection.out, writers, stretch.shape, stretch.pieces, first_tag, stretch.redelivered, self._turn_heads
-            )
-        else:
-            for place, piece in enumerate(stretch.pieces):
-                writer = writers[place % len(writers)]
-                writer.write(connection.out, stretch.shape, [piece], first_tag + place, stretch.redelivered)
-        whole, rest = divmod(count, len(consumers))
-        for share, some in ((whole + 1, consumers[:rest]), (whole, consumers[rest:])):
-            for consumer in some:
-                consumer.delivered_count += share
-                if consumer.prefetch:
-                    consumer.credit -= share
-            if stretch.redelivered:
-                for consumer in some:
-                    consumer.redelivered_count += share
-        if False in [consumer.no_ack for consumer in consumers]:
-            for place in range(count):
-                consumer = consumers[place % len(consumers)]
-                if not consumer.no_ack:
-                    part = stretch.part(place, place + 1)
-                    self.unacked.add(Delivery(first_tag + place, consumer.queue, consumer, part))
-        connection.delivered(stretch)
+        deliver_in_turn(self, consumers, stretch, self._turn_heads)
+
+    def take_tags(self, count: int) -> int:
+        """Return the first of the next so many delivery tags, which are given away."""
+        first_tag = self._next_tag
+        self._next_tag = first_tag + count
+        return first_tag
 
     def get(self, queue: ClassicQueue, no_ack: bool) -> None:
         """Answer basic.get with a message or get-empty. Ref: basic.get."""

@@ -4,21 +4,26 @@ The outcome is that of one by one. Where something else than the key decides, or
 its neighbours (refused, returned, traced, kept for a commit), they do go one by one. Spec: basic.publish.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from broker.core.consumers import UNLIMITED, Consumer, DeliverySink
 from broker.core.exchanges.exchange import Exchange
+from broker.core.messages import Stretch
 from broker.core.publish.keyed import by_way, enqueue_ways
 from broker.core.publish.routable import LooksAt
 from broker.core.publish.routing import find_queues_each
 from broker.core.queues.classic import ClassicQueue
 from broker.server.counters import UNROUTABLE_KEPT, Tally
-from broker.server.limits import CACHED_ROUTES
+from broker.server.limits import CACHED_ROUTES, OUT_LIMIT_OCTETS
 from protocol.errors import AccessRefused
 from protocol.runs import GroupedRun, PublishRun
 
 if TYPE_CHECKING:
     from broker.server.channel import Channel
+
+_Handed = defaultdict[DeliverySink, list[tuple[Consumer, Stretch]]]
 
 
 def publish_grouped(channel: "Channel", grouped: GroupedRun) -> None:
@@ -31,11 +36,31 @@ def publish_grouped(channel: "Channel", grouped: GroupedRun) -> None:
     if tallies is None:
         channel.publish_run(grouped.in_order())
         return
-    enqueue, is_logged = channel.broker.enqueuer.enqueue, False
+    enqueuer, is_logged = channel.broker.enqueuer, False
+    may_be_handed_on = grouped.shape.facts.expiration is None
+    handed, octets = _Handed(list), 0
     for tally, shape, pieces in zip(tallies, grouped.shapes(), grouped.groups, strict=True):
-        tally.count += len(pieces)
-        is_logged |= enqueue(tally.route, shape, pieces)
+        count, only = len(pieces), tally.route.only
+        tally.count += count
+        consumer = only.taker(count) if only is not None and may_be_handed_on else None
+        if consumer is None:
+            _deliver(handed)  # What becomes of these may lead to messages for queues before.
+            is_logged |= enqueuer.enqueue(tally.route, shape, pieces)
+            continue
+        handed[consumer.sink].append((consumer, enqueuer.stretch(shape, pieces)))
+        octets += count * len(pieces[0])
+        if octets > OUT_LIMIT_OCTETS or consumer.sink.shared_credit < UNLIMITED:
+            _deliver(handed)
+            octets = 0
+    _deliver(handed)
     channel.answer_for(grouped.count, is_logged)
+
+
+def _deliver(handed: _Handed) -> None:
+    """Have each channel send what its consumers were handed."""
+    for sink, each in handed.items():
+        sink.deliver_each(each)
+    handed.clear()
 
 
 def _tallies(channel: "Channel", grouped: GroupedRun) -> list[Tally] | None:

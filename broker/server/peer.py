@@ -79,7 +79,11 @@ class Peer(asyncio.Protocol):
         """Count the octets of deliveries that were added to ``out``; write at once when they are many."""
         size = stretch.shape.body_octets
         pieces = stretch.pieces
-        self._out_octets += (size + 200) * len(pieces) if size >= 0 else sum(map(len, pieces))
+        self.added((size + 200) * len(pieces) if size >= 0 else sum(map(len, pieces)))
+
+    def added(self, octets: int) -> None:
+        """Count what was added to ``out``; write at once when it is much."""
+        self._out_octets += octets
         if not self._is_unwritten:
             self._is_unwritten = True
             self.broker.unwritten.append(self)

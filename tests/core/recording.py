@@ -30,6 +30,10 @@ class RecordingChannel:
             if consumer.prefetch:
                 consumer.credit -= len(stretch.pieces)
 
+    def deliver_each(self, handed: Sequence[tuple[Consumer, Stretch]]) -> None:
+        for consumer, stretch in handed:
+            self.deliver(consumer, stretch)
+
     def deliver_in_turn(self, consumers: Sequence[Consumer], stretch: Stretch) -> None:
         for place in range(len(stretch.pieces)):
             self.deliver(consumers[place % len(consumers)], stretch.part(place, place + 1))

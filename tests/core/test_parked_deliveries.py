@@ -41,6 +41,10 @@ class Holder:
             self.delivered.append((self.next_tag, message_id, stretch.shape.body(piece), stretch.redelivered))
             self.next_tag += 1
 
+    def deliver_each(self, handed: Sequence[tuple[Consumer, Stretch]]) -> None:
+        for consumer, stretch in handed:
+            self.deliver(consumer, stretch)
+
     def deliver_in_turn(self, consumers: Sequence[Consumer], stretch: Stretch) -> None:
         for place in range(len(stretch.pieces)):
             self.deliver(consumers[place % len(consumers)], stretch.part(place, place + 1))

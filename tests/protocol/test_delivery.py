@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.content import header_facts
-from protocol.delivery import DeliveryWriter, TurnHeads, confirm, get_ok, refuse, returned
+from protocol.delivery import DeliveryWriter, TurnHeads, confirm, get_ok, refuse, returned, write_each
 from protocol.errors import FrameError
 from protocol.frames import FrameReader
 from protocol.headers import decode_headers
@@ -64,6 +64,32 @@ def test_tags_go_on_over_a_block_of_65536() -> None:
     tags = [int.from_bytes(b"".join(out[at : at + 2])[-8:]) for at in range(0, len(out), 4)]
     assert tags == list(range(65_000, 205_000))
     assert size == len(deliver_frame(b"c", 1, False, b"q", 1) + content_frames(b"ab"))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.sampled_from([PLAIN, PERSISTENT]), st.integers(1, 5)), min_size=1),
+    st.sampled_from([1, 5]),
+    st.sampled_from([4096, 131072]),
+    st.sampled_from([1, 65530, 65536 * 3 - 2]),
+)
+def test_runs_for_several_consumers_are_written_as_one_after_another(
+    contents: list[tuple[int, bytes, int]], channel: int, frame_max: int, first_tag: int
+) -> None:
+    each = [
+        run
+        for place, (size, properties, repeats) in enumerate(contents)
+        for run in runs(message(bytes(size), b"key %d" % place, properties) * repeats)
+    ]
+    tags = [f"ctag {place % 3}" for place in range(len(each))]
+    expected: list[bytes] = []
+    tag = first_tag
+    for run, name in zip(each, tags, strict=True):
+        DeliveryWriter(channel, name, frame_max).write(expected, run.shape, run.pieces, tag, False)
+        tag += len(run.pieces)
+    out: list[bytes] = []
+    writers = [DeliveryWriter(channel, name, frame_max) for name in tags]
+    write_each(out, writers, [run.shape for run in each], [run.pieces for run in each], first_tag)
+    assert b"".join(out) == b"".join(expected)
 
 
 def test_get_ok_tells_how_many_are_left() -> None:

@@ -23,10 +23,13 @@ class Route:
 
     ``durable_ids`` are those of them that keep persistent messages, ``keeping_ids`` those of these that keep transient
     ones as well; ``may_be_refused`` says that one of them refuses messages when it is full; ``prioritised_count`` is
-    how many of them have priorities.
+    how many of them have priorities. ``only`` is the one queue, where it is a classic one that is not in the log.
     """
 
-    __slots__ = ("durable_ids", "keeping_ids", "may_be_refused", "prioritised_count", "queues", "topology_version")
+    __slots__ = (
+        *("durable_ids", "keeping_ids", "may_be_refused", "only", "prioritised_count", "queues"),
+        "topology_version",
+    )
 
     def __init__(self, queues: Sequence[ClassicQueue], topology_version: int) -> None:
         self.queues = tuple(queues)
@@ -34,6 +37,8 @@ class Route:
         self.keeping_ids = tuple(queue.id for queue in queues if queue.keeps_transient)
         self.may_be_refused = any(queue.refuses_publishes for queue in queues)
         self.prioritised_count = sum(isinstance(queue.backlog, PriorityBacklog) for queue in queues)
+        is_alone = len(queues) == 1 and type(queues[0]) is ClassicQueue and queues[0].log is None
+        self.only = queues[0] if is_alone else None
         self.topology_version = topology_version
 
     def is_routed_again(self) -> bool:
@@ -77,18 +82,22 @@ class Enqueuer:
         """Append the messages to the route's queues; True if they went to the log, so that a confirm must wait."""
         if route.prioritised_count and shape.facts.priorities_differ:
             return self._enqueue_by_priority(route, shape, pieces)
-        ids = self.ids.take(len(pieces))
-        self.run_count += 1
+        stretch = self.stretch(shape, pieces)
+        ids = stretch.ids
         queue_ids = route.durable_ids if shape.facts.persistent else route.keeping_ids
         if queue_ids:
             if not shape.envelope:
                 shape.envelope = encode_envelope(shape)
             stamp_ms = self.clock.stamp_ms(ids.start)
             self.log.publish(queue_ids, ids, stamp_ms.to_bytes(8) + shape.envelope, pieces)
-        stretch = Stretch(shape, ids, pieces)
         for queue in route.queues:
             queue.publish(stretch)
         return bool(queue_ids)
+
+    def stretch(self, shape: Shape, pieces: list[bytes]) -> Stretch:
+        """Return a run's messages with their ids, for whoever it is handed on to at once."""
+        self.run_count += 1
+        return Stretch(shape, self.ids.take(len(pieces)), pieces)
 
     def _enqueue_by_priority(self, route: Route, shape: Shape, pieces: list[bytes]) -> bool:
         """As ``enqueue``, for a run whose messages have different priorities: in runs of one priority.

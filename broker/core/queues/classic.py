@@ -141,29 +141,38 @@ class ClassicQueue:
         if not self.is_touched:
             self.touch()
 
+    def taker(self, count: int) -> Consumer | None:
+        """Return who gets all of so many messages that come to it now: the first in line, if the queue is empty, and it
+        is alone or all is one message. None where they are to be published. Who is returned must get them.
+        """
+        waiting = self.line.waiting
+        if self.message_count or self.enforcement is not None or not waiting:
+            return None
+        consumer, is_alone = waiting[0], len(waiting) == 1
+        if not (is_alone or count == 1) or consumer.limit() < count:
+            return None
+        if not is_alone:
+            waiting.rotate(-1)
+        if self.log is not None or not consumer.no_ack:
+            self.unacked_count += count
+        return consumer
+
     def _pass_on(self, stretch: Stretch) -> bool:
-        """Deliver what comes to an empty queue at once, if the first in line may take all of it: it is alone, or all is
-        one message.
+        """Deliver what comes to an empty queue at once, if one consumer takes all of it.
 
         It is what ``drain`` would do, without the way through the backlog. Hot where each read has a few messages for
         many queues, or one.
         """
-        waiting, count = self.line.waiting, len(stretch.pieces)
-        consumer, is_alone = waiting[0], len(waiting) == 1
-        if not (is_alone or count == 1) or consumer.limit() < count:
+        consumer = self.taker(len(stretch.pieces))
+        if consumer is None:
             return False
-        if consumer.no_ack and self.log is None:
-            consumer.sink.deliver(consumer, stretch)  # Nothing is left to settle.
-        else:
-            self.unacked_count += count
-            consumer.sink.deliver(consumer, stretch)
+        consumer.sink.deliver(consumer, stretch)
+        if self.log is not None:
             if consumer.no_ack:
                 self.settle(stretch)
-            elif self.log is not None:
+            else:
                 self._delivered_upto = stretch.ids[-1]
                 self.log.delivered(self.id, self._delivered_upto)
-        if not is_alone:
-            waiting.rotate(-1)
         return True
 
     @property
