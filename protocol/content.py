@@ -16,16 +16,16 @@ HEADER_START: Final = Struct(">BHIHHQH")
 FRAME_HEAD: Final = Struct(">BHI")
 """A frame's type, channel and payload size."""
 
-_HEADERS_FLAG: Final = 1 << 13
-_DELIVERY_MODE_FLAG: Final = 1 << 12
-_PRIORITY_FLAG: Final = 1 << 11
-_CORRELATION_ID_FLAG: Final = 1 << 10
-_REPLY_TO_FLAG: Final = 1 << 9
+HEADERS_FLAG: Final = 1 << 13
+DELIVERY_MODE_FLAG: Final = 1 << 12
+PRIORITY_FLAG: Final = 1 << 11
+CORRELATION_ID_FLAG: Final = 1 << 10
+REPLY_TO_FLAG: Final = 1 << 9
 _EXPIRATION_FLAG: Final = 1 << 8
 _USER_ID_FLAG: Final = 1 << 4
-_RARE_FLAGS: Final = _EXPIRATION_FLAG | _USER_ID_FLAG | 1
-_SEEN_FLAGS: Final = _RARE_FLAGS | _CORRELATION_ID_FLAG | _REPLY_TO_FLAG
-_DIRECT_REPLY_TO: Final = b"amq.rabbitmq.reply-to"
+RARE_FLAGS: Final = _EXPIRATION_FLAG | _USER_ID_FLAG | 1
+_SEEN_FLAGS: Final = RARE_FLAGS | CORRELATION_ID_FLAG | REPLY_TO_FLAG
+DIRECT_REPLY_TO: Final = b"amq.rabbitmq.reply-to"
 _table_octets: Final = Struct(">I").unpack_from
 
 
@@ -277,26 +277,26 @@ def skim(data: bytes, at: int, stop: int, flags: int) -> ContentFacts:
             at += 1 + data[at]
         if flags & 0x4000:
             at += 1 + data[at]
-        if flags & _HEADERS_FLAG:
+        if flags & HEADERS_FLAG:
             table_at = at
             at += 4 + _table_octets(data, at)[0]
             # A cheap hint, one octet first since that is one call of memchr; who needs the truth decodes the table.
             has_carbon = data.find(b"C", table_at, at) >= 0 and data.find(b"CC", table_at, at) >= 0
-        if flags & _DELIVERY_MODE_FLAG:
+        if flags & DELIVERY_MODE_FLAG:
             persistent = data[at] == 2
             at += 1
-        if flags & _PRIORITY_FLAG:
+        if flags & PRIORITY_FLAG:
             priority = data[at] + 1
             at += 1
         if flags & _SEEN_FLAGS:
-            if flags & _RARE_FLAGS:
+            if flags & RARE_FLAGS:
                 return _rare_facts(data, at, stop, flags, persistent, priority - 1, has_carbon)
-            if flags & _CORRELATION_ID_FLAG:
+            if flags & CORRELATION_ID_FLAG:
                 at += 1 + data[at]
-            if flags & _REPLY_TO_FLAG:
-                if data.startswith(_DIRECT_REPLY_TO, at + 1):
+            if flags & REPLY_TO_FLAG:
+                if data.startswith(DIRECT_REPLY_TO, at + 1):
                     return _rare_facts(
-                        data, at, stop, flags & ~_CORRELATION_ID_FLAG, persistent, priority - 1, has_carbon
+                        data, at, stop, flags & ~CORRELATION_ID_FLAG, persistent, priority - 1, has_carbon
                     )
                 at += 1 + data[at]
         if at > stop:
@@ -322,11 +322,11 @@ def same_start(header: bytes) -> int:
             at += 1 + header[at]
         if flags & 0x4000:
             at += 1 + header[at]
-        if flags & _HEADERS_FLAG:
+        if flags & HEADERS_FLAG:
             at += 4 + int(_table_octets(header, at)[0])
     except (IndexError, StructError):
         return 0
-    return at + bool(flags & _DELIVERY_MODE_FLAG) + bool(flags & _PRIORITY_FLAG)
+    return at + bool(flags & DELIVERY_MODE_FLAG) + bool(flags & PRIORITY_FLAG)
 
 
 def _rare_facts(
@@ -338,11 +338,11 @@ def _rare_facts(
     """
     if flags & 1:
         raise IndexError
-    if flags & _CORRELATION_ID_FLAG:
+    if flags & CORRELATION_ID_FLAG:
         at += 1 + data[at]
     reply_to = expiration = user_id = None
-    if flags & _REPLY_TO_FLAG:
-        if data.startswith(_DIRECT_REPLY_TO, at + 1):
+    if flags & REPLY_TO_FLAG:
+        if data.startswith(DIRECT_REPLY_TO, at + 1):
             reply_to = data[at + 1 : at + 1 + data[at]].decode()
         at += 1 + data[at]
     if flags & _EXPIRATION_FLAG:

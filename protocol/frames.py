@@ -36,6 +36,7 @@ from protocol.content import (
 from protocol.errors import FrameError, UnexpectedFrame, bad_frame_end, frame_excerpt
 from protocol.grid import cut_rests, rests_of
 from protocol.keyed import Keyed, KeyedCutter
+from protocol.layouts import Layouts
 from protocol.repeated import REPEATED_OCTETS, MethodFrame, find_frame, remember
 from protocol.runs import GroupedRun, KeyRoom, PublishRun
 
@@ -112,7 +113,17 @@ class FrameReader:
 
     __slots__ = (
         *("_acks", "_alike", "_cutters", "_held", "_held_octets", "_keyed_misses", "_keyed_rest", "_known"),
-        *("_key_room", "_last", "_needed", "_pending", "_run_limit", "frame_max", "max_message_octets", "on_forget"),
+        *(
+            "_key_room",
+            "_last",
+            "_layouts",
+            "_needed",
+            "_pending",
+            "_run_limit",
+            "frame_max",
+            "max_message_octets",
+            "on_forget",
+        ),
     )
 
     def __init__(self, frame_max: int, max_message_octets: int) -> None:
@@ -133,6 +144,7 @@ class FrameReader:
         """Is called when the publish methods that came so far will not be known again."""
         self._alike = AlikeCutter()
         self._acks = AckCutter()
+        self._layouts = Layouts()
         # How many messages the next cut tries: shrinks when runs are short, so that no input makes it dear.
         self._run_limit = 65536
 
@@ -351,7 +363,12 @@ class FrameReader:
                         break
                 if stop > end or data[stop - 1] != FRAME_END:
                     break
-                facts = skim(data, header_at + 21, body_at - 1, flags)
+                try:
+                    facts = skim(data, header_at + 21, body_at - 1, flags)
+                except FrameError:
+                    if run_facts is None:
+                        raise
+                    break  # Those before it come first.
                 if facts is not run_facts:
                     if run_facts is None:
                         run_facts = facts
@@ -368,6 +385,13 @@ class FrameReader:
                 at = stop
                 if not data.startswith(frame, at) or (len(pieces) == 1 and data.startswith(known.prefix, at)):
                     break
+                layout = self._layouts.of(data, header_at, flags)
+                if layout is not None:
+                    count = len(pieces)
+                    at, run_facts = layout.walk(data, at, end, frame, (longest, largest), pieces, run_facts)
+                    self._layouts.found(len(pieces) - count)
+                    if not data.startswith(frame, at):
+                        break
         except StructError:
             pass  # The read ends within this message.
         if run_facts is None:
