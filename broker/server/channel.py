@@ -356,12 +356,16 @@ class Channel:
         connection = self.connection
         consumer.writer.write(connection.out, stretch.shape, stretch.pieces, first_tag, stretch.redelivered)
         if not consumer.no_ack:
-            self.unacked.add(Delivery(first_tag, consumer.queue, consumer, stretch))
-            if consumer.prefetch:
-                consumer.credit -= count
-            if self.global_prefetch:
-                self.shared_credit -= count
+            self.keep_unacked(first_tag, consumer, stretch)
         connection.delivered(stretch)
+
+    def keep_unacked(self, first_tag: int, consumer: Consumer, stretch: Stretch) -> None:
+        """Keep what was delivered to ``consumer`` until it is settled, and count it against the prefetch limits."""
+        self.unacked.add(Delivery(first_tag, consumer.queue, consumer, stretch))
+        if consumer.prefetch:
+            consumer.credit -= len(stretch.pieces)
+        if self.global_prefetch:
+            self.shared_credit -= len(stretch.pieces)
 
     def deliver_each(self, handed: Sequence[tuple[Consumer, Stretch]]) -> None:
         """Send several stretches, none redelivered, each to one of its consumers, as ``deliver`` does with one."""

@@ -33,11 +33,7 @@ def deliver_each(channel: "Channel", handed: Sequence[tuple[Consumer, Stretch]])
     for (consumer, stretch), count in zip(handed, counts, strict=True):
         consumer.delivered_count += count
         if not consumer.no_ack:
-            channel.unacked.add(Delivery(tag, consumer.queue, consumer, stretch))
-            if consumer.prefetch:
-                consumer.credit -= count
-            if channel.global_prefetch:
-                channel.shared_credit -= count
+            channel.keep_unacked(tag, consumer, stretch)
         tag += count
     connection.added(sum([len(pieces) * (len(pieces[0]) + HEAD_OCTETS) for pieces in runs]))
 
