@@ -26,9 +26,10 @@ hypothesis.settings.register_profile("any machine", deadline=None, derandomize=n
 hypothesis.settings.load_profile("any machine")
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Say at once that the disk is too full for the tests' brokers."""
-    place = os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir()
+    wanted = session.config.option.basetemp
+    place = Path(wanted).parent if wanted else os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir()
     free = shutil.disk_usage(place).free
     if free < FREE_OCTETS_MIN:
         pytest.exit(f"{place} has {free >> 20:,} MiB free; the tests need {FREE_OCTETS_MIN >> 20:,} MiB", returncode=3)

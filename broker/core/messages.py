@@ -13,6 +13,7 @@ _ENVELOPE = Struct(">HIqHI")
 _PIECE_OCTETS = 50
 """What a piece takes beside its octets: the interpreter's head of it, and its place in a list."""
 _STRETCH_OCTETS = 300
+_FRAMES_OCTETS = 200
 
 
 class MessageLog(Protocol):
@@ -76,6 +77,11 @@ class Stretch:
     def body_octets(self) -> int:
         """Return the size of all bodies together, in octets."""
         return self.shape.body_octets_of_all(self.pieces)
+
+    def delivered_octets(self) -> int:
+        """Return about how many octets its deliveries have, frames and all."""
+        size, pieces = self.shape.body_octets, self.pieces
+        return (size + _FRAMES_OCTETS) * len(pieces) if size >= 0 else sum(map(len, pieces))
 
     def resident_octets(self) -> int:
         """Return about what it takes in memory; always the same of one stretch."""

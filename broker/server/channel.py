@@ -357,7 +357,7 @@ class Channel:
         consumer.writer.write(connection.out, stretch.shape, stretch.pieces, first_tag, stretch.redelivered)
         if not consumer.no_ack:
             self.keep_unacked(first_tag, consumer, stretch)
-        connection.delivered(stretch)
+        connection.delivered(stretch.delivered_octets())
 
     def keep_unacked(self, first_tag: int, consumer: Consumer, stretch: Stretch) -> None:
         """Keep what was delivered to ``consumer`` until it is settled, and count it against the prefetch limits."""
@@ -393,8 +393,7 @@ class Channel:
         self.broker.counters.got(queue, self, no_ack=no_ack, redelivered=stretch.redelivered)
         if self.broker.firehose.is_on(self.connection.vhost):
             self.broker.firehose.got(self, queue, stretch)
-        tag = self._next_tag
-        self._next_tag += 1
+        tag = self.take_tags(1)
         shape, frame_max = stretch.shape, self.connection.frame_max
         piece, left = stretch.pieces[0], queue.message_count
         self.send(delivery.get_ok(shape, piece, self.number, frame_max, tag, stretch.redelivered, left))

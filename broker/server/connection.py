@@ -131,12 +131,19 @@ class Connection(Peer):
 
     def data_received(self, data: bytes, more: Sequence[bytes] = ()) -> None:
         """Handle what was read, and ``more`` reads after it, then let the broker finish: drain, confirm, write."""
-        self.handle(data, more)
-        self.broker.finish_read()
-        self.pause_if_due()
+        if self._handle_read(data, more):
+            self.broker.finish_read()
+            self.pause_if_due()
 
-    def handle(self, data: bytes, more: Sequence[bytes] = ()) -> None:
-        """Handle what was read, and let nobody finish yet."""
+    def handle_gathered(self, data: bytes) -> None:
+        """Handle what was read; the broker finishes when it has handled what others have sent, too."""
+        self._handle_read(data)
+        backpressure = self.broker.backpressure
+        if backpressure.pressed is not None:
+            backpressure.pause(self)  # Now, while it is known who published to a queue that is behind.
+
+    def _handle_read(self, data: bytes, more: Sequence[bytes] = ()) -> bool:
+        """Handle what was read; return whether there may be anything to finish."""
         broker = self.broker
         octets = len(data) + sum(map(len, more)) if more else len(data)
         self.received_octets += octets
@@ -148,7 +155,7 @@ class Connection(Peer):
         try:
             if self._returning is not None:
                 if self._answer_as_before(self._returning, data):
-                    return
+                    return False
                 self._begin_handshake(self._returning)
             if self._handshake is not None and len(self._header) < PROTOCOL_HEADER_OCTETS:
                 data = self._receive_header(data)
@@ -169,6 +176,7 @@ class Connection(Peer):
         except Exception:
             log.exception("internal error", peer=self.peer, user=self.user)
             self.close(InternalFault())
+        return True
 
     def pause_if_due(self) -> None:
         """Read no more for now where there is no room for what the client sends, or is sent."""

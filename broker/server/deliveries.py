@@ -1,10 +1,10 @@
 """Deliveries to several consumers of one channel at once: to each what it was handed, or one message each in turn.
 
-What comes of it is what ``Channel.deliver`` does with one part after another; the octets are put together at once.
+What comes of it on that channel is what ``Channel.deliver`` does with one part after another.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from broker.core.consumers import Consumer
 from broker.core.messages import Stretch
@@ -13,9 +13,6 @@ from protocol.delivery import DeliveryWriter, TurnHeads, write_each
 
 if TYPE_CHECKING:
     from broker.server.channel import Channel
-
-HEAD_OCTETS: Final = 100
-"""About what a delivery has beside its piece."""
 
 
 def deliver_each(channel: "Channel", handed: Sequence[tuple[Consumer, Stretch]]) -> None:
@@ -35,7 +32,7 @@ def deliver_each(channel: "Channel", handed: Sequence[tuple[Consumer, Stretch]])
         if not consumer.no_ack:
             channel.keep_unacked(tag, consumer, stretch)
         tag += count
-    connection.added(sum([len(pieces) * (len(pieces[0]) + HEAD_OCTETS) for pieces in runs]))
+    connection.delivered(sum([stretch.delivered_octets() for _, stretch in handed]))
 
 
 def deliver_in_turn(channel: "Channel", consumers: Sequence[Consumer], stretch: Stretch, known: TurnHeads) -> None:
@@ -67,4 +64,4 @@ def deliver_in_turn(channel: "Channel", consumers: Sequence[Consumer], stretch: 
             if not consumer.no_ack:
                 part = stretch.part(place, place + 1)
                 channel.unacked.add(Delivery(first_tag + place, consumer.queue, consumer, part))
-    connection.delivered(stretch)
+    connection.delivered(stretch.delivered_octets())

@@ -26,7 +26,7 @@ BUSY: Final = 0.6
 """From this share of a processor on, the loop has too much to do. With many clients on the same machine it gets no more
 than three quarters of one."""
 AT_EASE: Final = 0.15
-"""Below it the loop has time to spare, even if nothing were gathered; gathering makes the same work three to four times
+"""Below it the loop has time to spare, even if nothing were gathered; gathering makes the same work about four times
 cheaper."""
 TURN_MS: Final = 4
 """What has gathered is read this often."""
@@ -43,6 +43,7 @@ IDLE_TURNS: Final = 10
 """It has stopped when nothing came for so many turns."""
 _LOOK_READS: Final = 256
 _LOOK_MS: Final = 20
+_TURNS_LOOK_MS: Final = 100
 
 IS_KNOWN: Final = sys.platform == "linux"
 """Elsewhere a poll does not go by SO_RCVLOWAT, or is not known to."""
@@ -53,8 +54,12 @@ class Client(Protocol):
 
     sent_count: int
 
+    @property
+    def is_surging(self) -> bool:
+        """Whether something that was read before waits to be handled."""
+
     def handle_gathered(self, data: bytes) -> None:
-        """Handle what was read, and let nobody finish yet."""
+        """Handle what was read, without finishing."""
 
     def pause_if_due(self) -> None:
         """Read no more for now where there is no room for what the client sends, or is sent."""
@@ -78,7 +83,7 @@ class Stream:
 
     def read(self) -> bytes:
         """Return what has gathered; nothing at the end or where reading fails, since that wakes the loop."""
-        if self._transport.is_closing() or not self._transport.is_reading():
+        if self._transport.is_closing() or not self._transport.is_reading() or self.client.is_surging:
             return b""
         try:
             return os.read(self._socket.fileno(), READ_OCTETS)
@@ -164,11 +169,23 @@ class Gathering:
 
     def _turn(self) -> None:
         """Read what all have gathered."""
+        if self._clock.monotonic_ms() - self._looked_ms >= _TURNS_LOOK_MS:
+            self._see_how_busy()
         self._due.extend(self.streams)
         self._read_due()
 
     def _read_due(self) -> None:
         """Read those whose turn it is, as many as may be read before others have theirs."""
+        try:
+            self._read_in_a_row()
+        finally:
+            if self._due:
+                self._call_soon(self._read_due)
+            else:
+                self._is_turning = False
+                self._set_timer()
+
+    def _read_in_a_row(self) -> None:
         read: list[tuple[Stream, int]] = []
         turn_octets = 0
         while self._due and turn_octets < TURN_OCTETS:
@@ -184,15 +201,9 @@ class Gathering:
                 turn_octets += len(data)
         if read:
             self._finish()
-            self.must_look()
             for stream, octets in read:
                 stream.client.pause_if_due()
                 self.look(stream, octets)
-        if self._due:
-            self._call_soon(self._read_due)
-        else:
-            self._is_turning = False
-            self._set_timer()
 
     def _see_how_busy(self) -> None:
         """See what share of a processor the loop's thread had since the last look."""

@@ -47,8 +47,9 @@ def publish_grouped(channel: "Channel", grouped: GroupedRun) -> None:
             _deliver(handed)  # What becomes of these may lead to messages for queues before.
             is_logged |= enqueuer.enqueue(tally.route, shape, pieces)
             continue
-        handed[consumer.sink].append((consumer, enqueuer.stretch(shape, pieces)))
-        octets += count * len(pieces[0])
+        stretch = enqueuer.stretch(shape, pieces)
+        handed[consumer.sink].append((consumer, stretch))
+        octets += stretch.delivered_octets()
         if octets > OUT_LIMIT_OCTETS or consumer.sink.shared_credit < UNLIMITED:
             _deliver(handed)
             octets = 0

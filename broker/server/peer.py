@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from broker.core.messages import Stretch
 from broker.server.clock import Timer
 from broker.server.deadlines import Deadlines
 from broker.server.heartbeat import Heartbeat
@@ -75,14 +74,8 @@ class Peer(asyncio.Protocol):
             self._is_unwritten = True
             self.broker.unwritten.append(self)
 
-    def delivered(self, stretch: Stretch) -> None:
+    def delivered(self, octets: int) -> None:
         """Count the octets of deliveries that were added to ``out``; write at once when they are many."""
-        size = stretch.shape.body_octets
-        pieces = stretch.pieces
-        self.added((size + 200) * len(pieces) if size >= 0 else sum(map(len, pieces)))
-
-    def added(self, octets: int) -> None:
-        """Count what was added to ``out``; write at once when it is much."""
         self._out_octets += octets
         if not self._is_unwritten:
             self._is_unwritten = True

@@ -39,14 +39,13 @@ class SurgingConnection(Connection):
             self._receive(data, more)
         if not is_full and self.has_published and self.broker.gathering.must_look():
             self._look(octets)
-        if octets >= HEAVY_OCTETS and (self._surge is None or not self._surge.is_waiting):
+        if octets >= HEAVY_OCTETS and not self.is_surging:
             self.broker.heavy_senders.sent(self, octets)
 
-    def handle_gathered(self, data: bytes) -> None:
-        """Handle what the kernel has gathered, after all that was read before; somebody else finishes."""
-        if self._surge is not None:
-            self._surge.take()
-        self.handle(data)
+    @property
+    def is_surging(self) -> bool:
+        """Whether something that was read before waits to be handled."""
+        return self._surge is not None and self._surge.is_waiting
 
     def hold(self) -> None:
         """Read nothing while others have their turn."""

@@ -5,10 +5,12 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from pamqp import commands
 
+from broker.server.broker import Broker
 from broker.server.clock import Clock
 from broker.server.gathering import (
     GATHERED_OCTETS,
@@ -20,9 +22,11 @@ from broker.server.gathering import (
     Stream,
 )
 from broker.server.heavy import TURN_OCTETS
+from broker.server.surge import Surge
 from broker.server.surging import SurgingConnection
 from broker.server.tls import PeerTls
-from protocol.methods import encode_method
+from protocol.methods import build, encode_method
+from protocol.tables import FieldTable
 from tests.faults.clients import HELLO
 from tests.nodes import RunningNode
 from tests.protocol.octets import message
@@ -220,6 +224,73 @@ def test_an_error_in_what_was_gathered_ends_that_client_alone(
     assert client.names() == ["Connection.Close"]
     assert message_count(node, queue) == 1
     assert other.names() == []
+
+
+def test_what_waits_in_a_surge_comes_before_what_has_gathered(
+    node: Node, stream: tuple[Client, Socket], queue: str
+) -> None:
+    client, opened = stream
+    connection = client.connection
+    assert isinstance(connection, SurgingConnection)
+    connection._surge = Surge(node.broker.surges, node.broker.loop.call_soon, connection._receive)
+    connection._surge._is_scattered = True  # As after a read of messages to many queues.
+    inner = message(b"inner")
+    outer = message(bytes(1000) + inner + bytes(500), b"other")
+    node.connect().declare("other")
+    at = outer.index(inner)
+    request = build(commands.Exchange.Declare, exchange="amq.direct", exchange_type="direct", durable=True, nowait=True)
+    requests = encode_method(1, request) * 300
+    connection.data_received(message(bytes(100_000)) * 3 + message(b"warms") * 6 + requests + outer[:at])
+    assert connection.is_surging
+    opened.far.sendall(inner)
+    node.clock.advance(TURN_MS)
+    node.turns.run()
+    node.clock.advance(TURN_MS)
+    opened.far.sendall(outer[at + len(inner) :])
+    node.clock.advance(TURN_MS)
+    assert (message_count(node, queue), message_count(node, "other")) == (9, 1)
+
+
+@pytest.mark.parametrize("presses_first", [True, False])
+def test_who_publishes_to_a_queue_that_is_behind_waits_and_nobody_else(
+    node: Node, connect: Connect, queue: str, presses_first: bool
+) -> None:
+    (first, opened), (second, second_opened) = connect(), connect()
+    work(node, first, READS_TO_BE_BUSY, share=1, beside=[second])
+    arguments: FieldTable = {"x-max-length": 1, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": queue}
+    node.connect().declare("behind", arguments=arguments)
+    enforcement = node.broker.vhosts["/"].queues["behind"].enforcement
+    assert enforcement is not None
+    enforcement._is_waiting = True  # As if dead letters had no room.
+    read_first: object = next(iter(node.broker.gathering.streams)).client
+    is_first = read_first is first.connection
+    keys = [b"behind", b"q"] if is_first == presses_first else [b"q", b"behind"]
+    opened.far.sendall(message(b"body", keys[0]))
+    second_opened.far.sendall(message(b"body", keys[1]))
+    node.clock.advance(TURN_MS)
+    paused = [client.connection.is_paused for client in (first, second)]
+    assert paused == [key == b"behind" for key in keys]
+
+
+def test_turns_go_on_after_one_that_failed(node: Node, stream: tuple[Client, Socket], queue: str) -> None:
+    _, opened = stream
+    opened.far.sendall(message(b"body"))
+    with patch.object(Broker, "_drain_touched", side_effect=RuntimeError("once")), pytest.raises(RuntimeError):
+        node.clock.advance(TURN_MS)
+    opened.far.sendall(message(b"body"))
+    node.clock.advance(TURN_MS)
+    assert message_count(node, queue) == 2
+
+
+def test_the_loop_is_looked_at_by_time_where_reads_are_few(node: Node, connect: Connect, queue: str) -> None:
+    streams = [connect() for _ in range(10)]
+    work(node, streams[0][0], READS_TO_BE_BUSY, share=1, beside=[client for client, _ in streams[1:]])
+    assert len(node.broker.gathering.streams) == 10
+    for _ in range(200 // TURN_MS):
+        for _, opened in streams:
+            opened.far.sendall(message(b"body"))
+        node.clock.advance(TURN_MS)
+    assert not node.broker.gathering.streams
 
 
 def test_a_client_that_speaks_tls_is_read_at_once(node: Node, connect: Connect) -> None:

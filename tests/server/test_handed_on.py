@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
@@ -10,7 +11,7 @@ from pamqp import commands
 
 from broker.server.limits import OUT_LIMIT_OCTETS
 from protocol.delivery import write_each
-from tests.protocol.octets import message
+from tests.protocol.octets import message, short
 from tests.server.wired import Client, Node, Wire, running_node
 
 QUEUES = [f"q{number}" for number in range(5)]
@@ -143,3 +144,24 @@ def test_a_client_that_does_not_read_is_sent_no_more_than_a_write(node: Node, pu
     queues = node.broker.vhosts["/"].queues
     left = sum(queues[name].message_count for name in QUEUES)
     assert left + len(wire.written) // len(body) == 20 * len(QUEUES)
+
+
+def test_neither_is_one_whose_messages_begin_small(node: Node, publisher: Client) -> None:
+    client = consume(node, no_ack=True)
+    numbers = count()
+
+    def messages(body: bytes) -> bytes:
+        """With ids of their own, so that messages of other sizes go on in the same run."""
+        return b"".join(
+            message(body, name.encode(), b"\x00\x80" + short(b"%08d" % next(numbers)))
+            for _ in range(ROUNDS)
+            for name in QUEUES
+        )
+
+    for _ in range(3):
+        publisher.feed(messages(b"known"))
+    client.received()
+    wire = client.wire = FullWire(client)
+    client.connection._transport = wire  # type: ignore[assignment]
+    publisher.connection.data_received(messages(b"s"), [messages(bytes(40_000))])
+    assert 0 < len(wire.written) < 2.5 * OUT_LIMIT_OCTETS
