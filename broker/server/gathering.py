@@ -50,9 +50,12 @@ IS_KNOWN: Final = sys.platform == "linux"
 
 
 class Client(Protocol):
-    """A connection whose reads may be gathered. ``sent_count`` is how often something was written to it."""
+    """A connection whose reads may be gathered. ``sent_count`` is how often something was written to it, ``reason`` why
+    it ended.
+    """
 
     sent_count: int
+    reason: str
 
     @property
     def is_surging(self) -> bool:
@@ -87,7 +90,10 @@ class Stream:
             return b""
         try:
             return os.read(self._socket.fileno(), READ_OCTETS)
-        except OSError:
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            self.client.reason = str(error)  # Which the loop is not told any more: to it, this is the end.
             return b""
 
 

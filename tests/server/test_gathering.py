@@ -1,5 +1,7 @@
 """Reads that the kernel gathers: of clients that stream, while there is too much to do, and never for long."""
 
+import errno
+import os
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -44,12 +46,11 @@ class Socket:
 
     def __init__(self, ends: ExitStack) -> None:
         self.awaited: list[int] = []
-        near, self.far = socket.socketpair()
-        ends.enter_context(near)
-        ends.enter_context(self.far)
-        near.setblocking(False)
-        self.far.setblocking(False)
-        self.fileno = near.fileno
+        self.near, self.far = socket.socketpair()
+        for end in (self.near, self.far):
+            ends.enter_context(end)
+            end.setblocking(False)
+        self.fileno = self.near.fileno
 
     def setsockopt(self, level: int, option: int, octets: int) -> None:
         assert (level, option) == (socket.SOL_SOCKET, socket.SO_RCVLOWAT)
@@ -209,6 +210,14 @@ def test_the_end_of_a_client_is_left_to_the_loop(node: Node, stream: tuple[Clien
     node.clock.advance(2 * TURN_MS)
     assert message_count(node, queue) == 1
     assert client.wire.is_open
+
+
+def test_why_a_read_failed_is_remembered_for_the_log(node: Node, stream: tuple[Client, Socket]) -> None:
+    client, opened = stream
+    opened.near.send(b"never read")
+    opened.far.close()  # With something unread, which is a reset.
+    node.clock.advance(TURN_MS)
+    assert client.connection.reason == f"[Errno {errno.ECONNRESET}] {os.strerror(errno.ECONNRESET)}"
 
 
 def test_an_error_in_what_was_gathered_ends_that_client_alone(
