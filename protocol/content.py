@@ -308,6 +308,15 @@ def skim(data: bytes, at: int, stop: int, flags: int) -> ContentFacts:
         raise FrameError("cannot decode content header", class_id=60, method_id=40) from None
 
 
+def texts_stop(data: bytes, at: int, flags: int) -> int:
+    """Return where content type and encoding stop, those that ``flags`` say there are; they begin at ``at``."""
+    if flags & 0x8000:
+        at += 1 + data[at]
+    if flags & 0x4000:
+        at += 1 + data[at]
+    return at
+
+
 def same_start(header: bytes) -> int:
     """Return how many octets at the start of a content header frame settle what ``skim`` finds in it.
 
@@ -317,11 +326,7 @@ def same_start(header: bytes) -> int:
         flags = int.from_bytes(header[19:21])
         if flags & _SEEN_FLAGS:
             return 0
-        at = 21
-        if flags & 0x8000:
-            at += 1 + header[at]
-        if flags & 0x4000:
-            at += 1 + header[at]
+        at = texts_stop(header, 21, flags)
         if flags & HEADERS_FLAG:
             at += 4 + int(_table_octets(header, at)[0])
     except (IndexError, StructError):

@@ -113,17 +113,8 @@ class FrameReader:
 
     __slots__ = (
         *("_acks", "_alike", "_cutters", "_held", "_held_octets", "_keyed_misses", "_keyed_rest", "_known"),
-        *(
-            "_key_room",
-            "_last",
-            "_layouts",
-            "_needed",
-            "_pending",
-            "_run_limit",
-            "frame_max",
-            "max_message_octets",
-            "on_forget",
-        ),
+        *("_key_room", "_last", "_layouts", "_needed", "_pending", "_run_limit"),
+        *("frame_max", "max_message_octets", "on_forget"),
     )
 
     def __init__(self, frame_max: int, max_message_octets: int) -> None:

@@ -20,6 +20,7 @@ from protocol.content import (
     ContentFacts,
     common_facts,
     plain_facts,
+    texts_stop,
 )
 
 _LAYOUTS_MAX: Final = 64
@@ -145,12 +146,7 @@ class Layouts:
             return None
         if flags & RARE_FLAGS:
             return None
-        at = header_at + 21
-        if flags & 0x8000:
-            at += 1 + data[at]
-        if flags & 0x4000:
-            at += 1 + data[at]
-        start = data[header_at + 19 : at]
+        start = data[header_at + 19 : texts_stop(data, header_at + 21, flags)]
         layout = self._by_start.get(start)
         if layout is None and len(start) <= _START_OCTETS_MAX:
             if len(self._by_start) >= _LAYOUTS_MAX:

@@ -14,6 +14,7 @@ _PIECE_OCTETS = 50
 """What a piece takes beside its octets: the interpreter's head of it, and its place in a list."""
 _STRETCH_OCTETS = 300
 _FRAMES_OCTETS = 200
+"""About what a delivery has beside its body."""
 
 
 class MessageLog(Protocol):

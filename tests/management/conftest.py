@@ -38,9 +38,8 @@ def deep_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 @contextmanager
 def channel_of(node: Node) -> Iterator[Any]:
     """A channel of pika's."""
-    connection = pika.BlockingConnection(pika.URLParameters(node.broker.url))
-    yield connection.channel()
-    connection.close()
+    with pika.BlockingConnection(pika.URLParameters(node.broker.url)) as connection:
+        yield connection.channel()
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,9 @@ def outcome(*reads: bytes) -> tuple[list[tuple[object, ...]], list[object], str]
     facts: list[object] = []
     for run in runs:
         for single in [run] if run.routing_keys is None else run.one_by_one():
-            facts += [(single.shape.facts.persistent, single.shape.priority_of(piece)) for piece in single.pieces]
+            known = single.shape.facts
+            others = known.persistent, known.expiration, known.user_id, known.reply_to, known.has_carbon
+            facts += [(*others, single.shape.priority_of(piece)) for piece in single.pieces]
     return messages_of(runs), facts, f"{type(error)} {error}"
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from protocol.content import ContentFacts
 from protocol.frames import FrameReader
 from protocol.layouts import Layout, Layouts
-from protocol.runs import PublishRun
 from tests.protocol.octets import content_frames, publish_frame, short
-from tests.protocol.test_keyed_runs import FRAME_MAX, MAX_MESSAGE, fed, messages_of
+from tests.protocol.test_alike_runs import octet_by_octet, outcome
+from tests.protocol.test_keyed_runs import FRAME_MAX, MAX_MESSAGE, fed
 
 FRAME = publish_frame(b"tasks", b"celery")
 TABLES = {
@@ -43,26 +43,9 @@ def publishes(headers: list[bytes], bodies: list[bytes]) -> bytes:
     return b"".join(FRAME + content_frames(bodies[place % len(bodies)], header) for place, header in enumerate(headers))
 
 
-def facts_of(run: PublishRun) -> list[tuple[object, ...]]:
-    facts: ContentFacts = run.shape.facts
-    known = facts.persistent, facts.expiration, facts.user_id, facts.reply_to, facts.has_carbon
-    return [(*known, run.shape.priority_of(piece)) for piece in run.pieces]
-
-
-def outcome(*reads: bytes) -> tuple[object, ...]:
-    runs, error = fed(FrameReader(FRAME_MAX, MAX_MESSAGE), *reads)
-    return messages_of(runs), [facts for run in runs for facts in facts_of(run)], f"{type(error)} {error}"
-
-
-def octet_by_octet(octets: bytes) -> tuple[object, ...]:
-    return outcome(*(octets[at : at + 1] for at in range(len(octets))))
-
-
 def test_messages_as_celery_sends_them_are_one_run() -> None:
     octets = publishes([celery(10**number) for number in range(20)], [bytes(size) for size in (20, 300, 7)])
-    with patch("protocol.frames.skim", side_effect=AssertionError) as skim:
-        skim.side_effect = None
-        skim.return_value = ContentFacts(True, 0)
+    with patch("protocol.frames.skim", return_value=ContentFacts(True, 0)) as skim:
         fed(FrameReader(FRAME_MAX, MAX_MESSAGE), octets)
     assert skim.call_count == 1
     runs, _ = fed(FrameReader(FRAME_MAX, MAX_MESSAGE), octets)

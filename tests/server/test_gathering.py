@@ -106,14 +106,20 @@ def connect(node: Node) -> Iterator[Connect]:
         yield connected
 
 
+def streaming(node: Node, connect: Connect, count: int) -> list[tuple[Client, Socket]]:
+    """So many clients that are gathered."""
+    streams = [connect() for _ in range(count)]
+    first, *others = [client for client, _ in streams]
+    work(node, first, READS_TO_BE_BUSY, share=1, beside=others)
+    assert node.broker.gathering.is_busy
+    assert len(node.broker.gathering.streams) == count
+    return streams
+
+
 @pytest.fixture
 def stream(node: Node, connect: Connect) -> tuple[Client, Socket]:
     """A client that is gathered."""
-    client, opened = connect()
-    work(node, client, READS_TO_BE_BUSY, share=1)
-    assert node.broker.gathering.is_busy
-    assert len(node.broker.gathering.streams) == 1
-    return client, opened
+    return streaming(node, connect, 1)[0]
 
 
 def message_count(node: Node, queue: str) -> int:
@@ -162,9 +168,7 @@ def test_a_part_of_a_message_waits_for_the_rest_of_it(node: Node, stream: tuple[
 
 
 def test_a_consumer_of_many_that_are_gathered_is_written_to_once(node: Node, connect: Connect, queue: str) -> None:
-    streams = [connect() for _ in range(3)]
-    work(node, streams[0][0], READS_TO_BE_BUSY, share=1, beside=[client for client, _ in streams[1:]])
-    assert len(node.broker.gathering.streams) == 3
+    streams = streaming(node, connect, 3)
     consumer = node.connect()
     consumer.send(commands.Basic.Consume, queue=queue, consumer_tag="c", no_ack=True)
     consumer.received()
@@ -178,9 +182,7 @@ def test_a_consumer_of_many_that_are_gathered_is_written_to_once(node: Node, con
 
 def test_others_have_their_turn_where_many_have_gathered_much(node: Node, connect: Connect, queue: str) -> None:
     octets = message(bytes(1000)) * (DEFAULT_BUFFER_OCTETS // 2000)
-    streams = [connect() for _ in range(2 * TURN_OCTETS // len(octets) + 2)]
-    work(node, streams[0][0], READS_TO_BE_BUSY, share=1, beside=[client for client, _ in streams[1:]])
-    assert len(node.broker.gathering.streams) == len(streams)
+    streams = streaming(node, connect, 2 * TURN_OCTETS // len(octets) + 2)
     for _, opened in streams:
         opened.far.sendall(octets)
     count = len(streams) * (DEFAULT_BUFFER_OCTETS // 2000)
@@ -220,13 +222,8 @@ def test_why_a_read_failed_is_remembered_for_the_log(node: Node, stream: tuple[C
     assert client.connection.reason == f"[Errno {errno.ECONNRESET}] {os.strerror(errno.ECONNRESET)}"
 
 
-def test_an_error_in_what_was_gathered_ends_that_client_alone(
-    node: Node, connect: Connect, stream: tuple[Client, Socket], queue: str
-) -> None:
-    client, opened = stream
-    other, other_opened = connect()
-    work(node, other, READS_TO_BE_BUSY, share=1, beside=[client])
-    assert len(node.broker.gathering.streams) == 2
+def test_an_error_in_what_was_gathered_ends_that_client_alone(node: Node, connect: Connect, queue: str) -> None:
+    (client, opened), (other, other_opened) = streaming(node, connect, 2)
     opened.far.sendall(message(b"body")[:-1] + b"x")
     other_opened.far.sendall(message(b"body"))
     node.clock.advance(TURN_MS)
@@ -264,8 +261,7 @@ def test_what_waits_in_a_surge_comes_before_what_has_gathered(
 def test_who_publishes_to_a_queue_that_is_behind_waits_and_nobody_else(
     node: Node, connect: Connect, queue: str, presses_first: bool
 ) -> None:
-    (first, opened), (second, second_opened) = connect(), connect()
-    work(node, first, READS_TO_BE_BUSY, share=1, beside=[second])
+    (first, opened), (second, second_opened) = streaming(node, connect, 2)
     arguments: FieldTable = {"x-max-length": 1, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": queue}
     node.connect().declare("behind", arguments=arguments)
     enforcement = node.broker.vhosts["/"].queues["behind"].enforcement
@@ -292,9 +288,7 @@ def test_turns_go_on_after_one_that_failed(node: Node, stream: tuple[Client, Soc
 
 
 def test_the_loop_is_looked_at_by_time_where_reads_are_few(node: Node, connect: Connect, queue: str) -> None:
-    streams = [connect() for _ in range(10)]
-    work(node, streams[0][0], READS_TO_BE_BUSY, share=1, beside=[client for client, _ in streams[1:]])
-    assert len(node.broker.gathering.streams) == 10
+    streams = streaming(node, connect, 10)
     for _ in range(200 // TURN_MS):
         for _, opened in streams:
             opened.far.sendall(message(b"body"))
