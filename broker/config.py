@@ -200,6 +200,9 @@ class Settings(BaseSettings):
     durability: Literal["fsync", "os", "memory"] = Field(
         "fsync", description="What a confirm waits for: the disk, the operating system, or nothing (for tests)."
     )
+    busy_polling: Literal["auto", "off"] = Field(
+        "auto", description="Whether a broker that waits for quick answers may poll for them, where that is quicker."
+    )
     message_sizes: Literal["on", "off"] = Field(
         "off", description="Whether sizes of messages are counted, for the metric rabbitmq_message_size_bytes."
     )

@@ -51,6 +51,7 @@ from broker.server.heavy import HeavySenders
 from broker.server.limits import CLOSE_LINGER_MS
 from broker.server.login import Login
 from broker.server.message_sizes import MessageSizes, SizingChannel
+from broker.server.polling import BusyPolling
 from broker.server.recovery_progress import RecoveryProgress
 from broker.server.returning import ReturningClients
 from broker.server.surge import Surges
@@ -118,7 +119,13 @@ class Broker:
         self.confirming: list[Channel] = []
         self.unwritten: list[Peer] = []
         self.departures = Departures(self.schedule_finish)
-        self.gathering = Gathering(clock, self.finish_read, loop.call_soon)
+        self.polling = BusyPolling(
+            clock,
+            loop.call_soon,
+            lambda: store.is_idle and not self.gathering.streams,
+            is_wanted=settings.busy_polling == "auto",
+        )
+        self.gathering = Gathering(clock, self._busy_ms, self.finish_read, loop.call_soon)
         self.heavy_senders = HeavySenders(loop.call_soon)
         self.surges = Surges(lambda: self.enqueuer.run_count)
         messages = UnloggedMessages(store) if settings.durability == "memory" else store
@@ -311,6 +318,10 @@ class Broker:
                 self.consumer_timeouts.note(connections)
             for connection in connections:
                 connection.flush()
+
+    def _busy_ms(self) -> int:
+        """How long the loop's thread has had a processor and something to do."""
+        return self.clock.processor_ms() - self.polling.idle_us // 1000
 
     def _drain_touched(self) -> None:
         touched = self.touched

@@ -106,6 +106,10 @@ class Clock:
         """Return the time since some fixed moment; it never goes back. For all intervals."""
         return time.monotonic_ns() // 1_000_000
 
+    def monotonic_us(self) -> int:
+        """Return the same in microseconds."""
+        return time.monotonic_ns() // 1_000
+
     def wall_ms(self) -> int:
         """Return the time since 1970 (UTC); it jumps when the machine's clock is set. For timestamps only."""
         return time.time_ns() // 1_000_000
@@ -203,6 +207,9 @@ class ManualClock(Clock):
 
     def monotonic_ms(self) -> int:
         return self._now_ms
+
+    def monotonic_us(self) -> int:
+        return self._now_ms * 1_000
 
     def wall_ms(self) -> int:
         return self._wall_ms

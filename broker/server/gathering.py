@@ -100,22 +100,28 @@ class Stream:
 class Gathering:
     """Whether reads are gathered now, and of whom. ``must_look`` is asked at every read that is not full.
 
-    ``finish()`` is called when what was read in a row has been handled; ``call_soon`` lets others have their turn.
+    ``busy_ms()`` says how long the loop has had something to do. ``finish()`` is called when what was read in a row has
+    been handled; ``call_soon`` lets others have their turn.
     """
 
     __slots__ = (
-        *("_call_soon", "_clock", "_due", "_finish", "_is_turning", "_looked_ms", "_reads", "_used_ms"),
+        *("_busy_ms", "_call_soon", "_clock", "_due", "_finish", "_is_turning", "_looked_ms", "_reads", "_used_ms"),
         *("is_busy", "streams"),
     )
 
     def __init__(
-        self, clock: Clock, finish: Callable[[], object], call_soon: Callable[[Callable[[], object]], object]
+        self,
+        clock: Clock,
+        busy_ms: Callable[[], int],
+        finish: Callable[[], object],
+        call_soon: Callable[[Callable[[], object]], object],
     ) -> None:
         self._clock = clock
+        self._busy_ms = busy_ms
         self._finish = finish
         self._call_soon = call_soon
         self._reads = 0
-        self._looked_ms, self._used_ms = clock.monotonic_ms(), clock.processor_ms()
+        self._looked_ms, self._used_ms = clock.monotonic_ms(), busy_ms()
         self._is_turning = False
         self._due: deque[Stream] = deque()
         self.is_busy = False
@@ -218,6 +224,6 @@ class Gathering:
         if passed_ms < _LOOK_MS:
             self._reads = 0
             return
-        used_ms = self._clock.processor_ms()
+        used_ms = self._busy_ms()
         self.is_busy = used_ms - self._used_ms > passed_ms * (AT_EASE if self.is_busy else BUSY)
         self._reads, self._looked_ms, self._used_ms = 0, now_ms, used_ms

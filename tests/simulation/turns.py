@@ -185,6 +185,9 @@ class VirtualClock(Clock):
     def monotonic_ms(self) -> int:
         return self._turns.now_us // 1000
 
+    def monotonic_us(self) -> int:
+        return self._turns.now_us
+
     def wall_ms(self) -> int:
         return self._turns.wall_ms
 

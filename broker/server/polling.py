@@ -1,0 +1,138 @@
+"""Busy polling: to ask for the next read for a moment instead of sleeping until it comes, while that pays.
+
+To put the loop's thread to sleep and to wake it takes the kernel as long as a quick client needs to answer. Where one
+waits for the other all the time, a request and its reply say, that is most of a round trip. So while polling is on, the
+loop takes up to ``TURNS`` turns after a read before it sleeps. Where clients are slower than that, send at a pace of
+their own, or need the processor themselves, it would only cost. So now and then it is tried, on and off by turns, and
+stays on only if more octets were read with it. A loop that sleeps is not woken for any of this.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from broker.server.clock import Clock
+
+TURNS: Final = 64
+"""So many turns of the loop without a read, and it sleeps: some 150 us."""
+SAMPLE_READS: Final = 128
+SAMPLE_MS: Final = 20
+"""A sample lasts for so many reads, and for so long."""
+SLOW_MS: Final = 500
+"""Where a sample lasts for longer than this, some microseconds more or less are nothing to its clients."""
+PATTERN: Final = (False, True, False, True)
+"""Whether polling is on, in each sample of a try."""
+GAIN: Final = 1.15
+"""It pays if each sample with it had so many times the octets of each without, in the same time."""
+ON_MS: Final = 4_000
+"""It is on for so long before it is tried again."""
+FIRST_OFF_MS: Final = 1_000
+LAST_OFF_MS: Final = 32_000
+"""It is off for so long when it did not pay: the first time, and at most, as each time in a row doubles it."""
+
+
+class BusyPolling:
+    """Whether the loop polls. ``may_poll()`` says whether nothing but reads is waited for."""
+
+    __slots__ = (
+        *("_call_soon", "_clock", "_idle_from_us", "_is_polling", "_look_at", "_may_poll", "_octets", "_off_ms"),
+        *("_rates", "_reads", "_sample_from_ms", "_seen", "_turns", "_until_ms", "idle_us", "is_on"),
+    )
+
+    def __init__(
+        self,
+        clock: Clock,
+        call_soon: Callable[[Callable[[], object]], object],
+        may_poll: Callable[[], bool],
+        *,
+        is_wanted: bool = True,
+    ) -> None:
+        self._clock = clock
+        self._call_soon = call_soon
+        self._may_poll = may_poll
+        self._reads = self._octets = 0
+        self._is_polling = False
+        self._seen = self._turns = self._idle_from_us = 0
+        self._off_ms = FIRST_OFF_MS
+        self._rates: list[float] = []
+        self.idle_us = 0
+        """For how long the loop has polled in vain, all in all; without polling it would have slept."""
+        self._begin_try(clock.monotonic_ms())
+        if not is_wanted:
+            self._until_ms = sys.maxsize
+
+    def noted(self, octets: int) -> None:
+        """Count a read of so many octets, when it has been handled."""
+        self._reads += 1
+        self._octets += octets
+        if self._reads >= self._look_at:
+            self._look()
+        if self.is_on and not self._is_polling and self._may_poll():
+            self._is_polling = True
+            self._seen = self._reads
+            self._call_soon(self._poll)
+
+    def _poll(self) -> None:
+        """Come again in the next turn, until there were enough."""
+        if self._reads != self._seen:
+            self._seen = self._reads
+            self._count_idle()
+        else:
+            if not self._turns:
+                self._idle_from_us = self._clock.monotonic_us()
+            self._turns += 1
+        if self._turns < TURNS and self.is_on and self._may_poll():
+            self._call_soon(self._poll)
+        else:
+            self._count_idle()
+            self._is_polling = False
+
+    def _count_idle(self) -> None:
+        if self._turns:
+            self.idle_us += self._clock.monotonic_us() - self._idle_from_us
+            self._turns = 0
+
+    def _look(self) -> None:
+        """See whether a sample is over, or it is time for another try."""
+        now_ms = self._clock.monotonic_ms()
+        if self._until_ms:
+            if now_ms >= self._until_ms:
+                self._begin_try(now_ms)
+            else:
+                self._begin_sample(now_ms)
+            return
+        passed_ms = now_ms - self._sample_from_ms
+        if passed_ms > SLOW_MS:
+            self._begin_try(now_ms)
+        elif passed_ms < SAMPLE_MS:
+            self._look_at += SAMPLE_READS
+        else:
+            self._rates.append(self._octets / passed_ms)
+            if len(self._rates) < len(PATTERN):
+                self.is_on = PATTERN[len(self._rates)]
+            else:
+                self._judge(now_ms)
+            self._begin_sample(now_ms)
+
+    def _begin_try(self, now_ms: int) -> None:
+        self._rates.clear()
+        self._until_ms = 0
+        self.is_on = PATTERN[0]
+        self._begin_sample(now_ms)
+
+    def _begin_sample(self, now_ms: int) -> None:
+        self._sample_from_ms = now_ms
+        self._look_at = self._reads + SAMPLE_READS
+        self._octets = 0
+
+    def _judge(self, now_ms: int) -> None:
+        """Decide by the samples of a try."""
+        without = max(rate for rate, is_on in zip(self._rates, PATTERN, strict=True) if not is_on)
+        with_it = min(rate for rate, is_on in zip(self._rates, PATTERN, strict=True) if is_on)
+        self.is_on = with_it >= GAIN * without
+        if self.is_on:
+            self._off_ms = FIRST_OFF_MS
+            self._until_ms = now_ms + ON_MS
+        else:
+            self._until_ms = now_ms + self._off_ms
+            self._off_ms = min(self._off_ms * 2, LAST_OFF_MS)
