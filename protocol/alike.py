@@ -7,7 +7,7 @@ frames.py walks that.
 
 from typing import Final
 
-from protocol.constants import FRAME_BODY, FRAME_END, FRAME_END_OCTET, FRAME_HEADER
+from protocol.constants import FRAME_BODY, FRAME_END_OCTET, FRAME_HEADER
 from protocol.content import FRAME_HEAD, HEADER_START, ContentFacts, same_start, skim
 from protocol.errors import FrameError
 from protocol.grid import cut_rests, rests_of
@@ -82,9 +82,9 @@ class AlikeCutter:
             self.limit = min(_LONGEST_RUN, 4 * count)
         stop = at + count * step
         for place, octet in enumerate(edge, body_at - 1):
-            if data[place:stop:step].count(octet) != count:
+            if data[place:stop:step] != bytes((octet,)) * count:
                 return None
-        if body_octets and data[at + step - 1 : stop : step].count(FRAME_END) != count:
+        if body_octets and data[at + step - 1 : stop : step] != FRAME_END_OCTET * count:
             return None
         start = data[header_at : header_at + same]
         return AlikeMessages(facts, [start + part for part in parts], stop)

@@ -54,7 +54,7 @@ class Columns:
         stop = at + most * octets
         for place, octet in self._fixed:
             column = data[at + place : stop : octets]
-            if column.count(octet) != most:
+            if column != octet * most:
                 most -= len(column.lstrip(octet))
                 if most < least:
                     return 0

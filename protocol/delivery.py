@@ -224,17 +224,17 @@ def write_each(
     """
     counts = list(map(len, runs))
     low, count = first_tag & 0xFFFF, sum(counts)
-    prepared = [writer.prepared(shape) for writer, shape in zip(writers, shapes, strict=True)]
-    if low + count > 65536 or any(is_foreign or by_key is not None for _, _, is_foreign, by_key in prepared):
+    heads, leads, foreign, by_key = zip(*map(DeliveryWriter.prepared, writers, shapes), strict=True)
+    if low + count > 65536 or any(foreign) or by_key.count(None) < len(by_key):
         for writer, shape, pieces in zip(writers, shapes, runs, strict=True):
             writer.write(out, shape, pieces, first_tag, redelivered=False)
             first_tag += len(pieces)
         return
     upper = (first_tag >> 16).to_bytes(6)
     parts = [b""] * (4 * count)
-    parts[0::4] = chain.from_iterable(map(repeat, [head + upper for head, _, _, _ in prepared], counts))
+    parts[0::4] = chain.from_iterable(map(repeat, [head + upper for head in heads], counts))
     parts[1::4] = (_low_tag_octets or _low_tags())[low : low + count]
-    parts[2::4] = chain.from_iterable(map(repeat, [lead for _, lead, _, _ in prepared], counts))
+    parts[2::4] = chain.from_iterable(map(repeat, leads, counts))
     parts[3::4] = chain.from_iterable(runs)
     out += parts
 

@@ -17,6 +17,7 @@ from protocol.alike import AlikeCutter
 from protocol.constants import (
     FRAME_BODY,
     FRAME_END,
+    FRAME_END_OCTET,
     FRAME_HEADER,
     FRAME_HEADER_OCTETS,
     FRAME_HEARTBEAT,
@@ -324,7 +325,7 @@ class FrameReader:
             stop = at + count * step
         elif count == self._run_limit:
             self._run_limit = min(65536, 4 * count)
-        if size and data[at + step - 1 : stop : step].count(FRAME_END) != count:
+        if size and data[at + step - 1 : stop : step] != FRAME_END_OCTET * count:
             return None, at
         return PublishRun(known.publish, shape, pieces), stop
 

@@ -171,13 +171,16 @@ class KeyedCutter:
         return PublishRun(self.publish, shape, pieces, routing_keys)
 
     def _grouped(
-        self, before: Keyed | None, shape: Shape, lead: bytes, body_octets: int, count: int, span: Span
+        self, before: Keyed | None, shape: Shape, lead: bytes, body_octets: int, count: int, octets: int, span: Span
     ) -> tuple[GroupedRun, int]:
-        """Return the run of these messages by key, as ``_joined``, and how many of them have keys that are text."""
+        """Return the run of these messages by key, as ``_joined``, and how many of them have keys that are text.
+
+        All of them together have so many ``octets``.
+        """
         run = before
         if type(run) is not GroupedRun or run.lead != lead or run.shape is not shape:
             run = GroupedRun(self.publish, shape, lead, body_octets, self._known)
-        return run, run.add(count, span)
+        return run, run.add(count, octets, span)
 
     def _come_again(self, shorts: Sequence[bytes], shape: Shape) -> bool:
         """Whether keys, of which these are some, are worth to be told apart: they came before, or are few."""
@@ -209,7 +212,8 @@ class KeyedCutter:
         is_whole = same == len(lead)
         if self._come_again(columns.shorts(data, at, min(count, _LOOKED_AT)), shape):
             span = partial(columns.cells, data, at, count)
-            run, added = self._grouped(before, shape, lead if is_whole else b"", columns.body_octets, count, span)
+            like, octets = (lead if is_whole else b"", columns.body_octets), count * columns.octets
+            run, added = self._grouped(before, shape, *like, count, octets, span)
             stop, last = at + added * columns.octets, min(added, _SAME_KEYS)
             self._found(added, columns.shorts(data, stop - last * columns.octets, last))
             return (run, stop) if added else None
@@ -282,7 +286,7 @@ class KeyedCutter:
         if same < len(lead):
             edge_at, joined = 7 + int.from_bytes(lead[3:7]) - same, b"".join(bodies)
             for place, octet in enumerate(lead[edge_at + same :], edge_at):
-                if joined[place::octets].count(octet) != count:
+                if joined[place::octets] != bytes((octet,)) * count:
                     self._limit = _LIMIT_AFTER_MISS
                     return None
         key_at, content = self._key_at + 1, separator[1:]
@@ -293,8 +297,8 @@ class KeyedCutter:
             if not is_whole:
                 bodies = list(map(add, repeat(content[1:]), bodies))
             span = partial(zip, self._shorts_of(heads), bodies)
-            body_octets = int.from_bytes(lead[11:19])
-            run, added = self._grouped(before, shape, lead if is_whole else b"", body_octets, count, span)
+            like = lead if is_whole else b"", int.from_bytes(lead[11:19])
+            run, added = self._grouped(before, shape, *like, count, stop - at, span)
             self._found(added, heads[-_SAME_KEYS:])
             return run, stop
         shorts = [head[key_at:] for head in heads]

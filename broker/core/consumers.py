@@ -24,8 +24,11 @@ class DeliverySink(Protocol):
     def deliver(self, consumer: "Consumer", stretch: Stretch) -> None:
         """Send the messages of ``stretch`` to the consumer's client."""
 
-    def deliver_each(self, handed: Sequence[tuple["Consumer", Stretch]]) -> None:
-        """Send several stretches, none redelivered, each to one of its consumers, as ``deliver`` does with one."""
+    def deliver_each(self, handed: Sequence[tuple["Consumer", Stretch]], each_octets: int) -> None:
+        """Send several stretches, none redelivered, each to one of its consumers, as ``deliver`` does with one.
+
+        A message has so many octets on average, frames and all.
+        """
 
     def deliver_in_turn(self, consumers: Sequence["Consumer"], stretch: Stretch) -> None:
         """Send the messages of ``stretch`` to ``consumers``, all its own, one each in turn, in one sequence."""

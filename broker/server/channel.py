@@ -367,9 +367,9 @@ class Channel:
         if self.global_prefetch:
             self.shared_credit -= len(stretch.pieces)
 
-    def deliver_each(self, handed: Sequence[tuple[Consumer, Stretch]]) -> None:
-        """Send several stretches, none redelivered, each to one of its consumers, as ``deliver`` does with one."""
-        deliver_each(self, handed)
+    def deliver_each(self, handed: Sequence[tuple[Consumer, Stretch]], each_octets: int) -> None:
+        """As DeliverySink has it."""
+        deliver_each(self, handed, each_octets)
 
     def deliver_in_turn(self, consumers: Sequence[Consumer], stretch: Stretch) -> None:
         """Send the messages of ``stretch`` to consumers of this channel, one each in turn, as ``deliver`` does."""

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from broker.server.channel import Channel
 
 
-def deliver_each(channel: "Channel", handed: Sequence[tuple[Consumer, Stretch]]) -> None:
-    """Send several stretches, none of them redelivered, that of each to one of the channel's consumers."""
+def deliver_each(channel: "Channel", handed: Sequence[tuple[Consumer, Stretch]], each_octets: int) -> None:
+    """Send several stretches, none of them redelivered, that of each to one of the channel's consumers.
+
+    Their messages have so many octets each, on average.
+    """
     writers = [consumer.writer for consumer, _ in handed]
     if len(handed) == 1 or set(map(type, writers)) != {DeliveryWriter}:
         for consumer, stretch in handed:
@@ -25,14 +28,15 @@ def deliver_each(channel: "Channel", handed: Sequence[tuple[Consumer, Stretch]])
     connection = channel.connection
     runs = [stretch.pieces for _, stretch in handed]
     counts = list(map(len, runs))
-    tag = channel.take_tags(sum(counts))
+    count = sum(counts)
+    tag = channel.take_tags(count)
     write_each(connection.out, writers, [stretch.shape for _, stretch in handed], runs, tag)
-    for (consumer, stretch), count in zip(handed, counts, strict=True):
-        consumer.delivered_count += count
+    for (consumer, stretch), each_count in zip(handed, counts, strict=True):
+        consumer.delivered_count += each_count
         if not consumer.no_ack:
             channel.keep_unacked(tag, consumer, stretch)
-        tag += count
-    connection.delivered(sum([stretch.delivered_octets() for _, stretch in handed]))
+        tag += each_count
+    connection.delivered(count * each_octets)
 
 
 def deliver_in_turn(channel: "Channel", consumers: Sequence[Consumer], stretch: Stretch, known: TurnHeads) -> None:

@@ -38,29 +38,29 @@ def publish_grouped(channel: "Channel", grouped: GroupedRun) -> None:
         return
     enqueuer, is_logged = channel.broker.enqueuer, False
     may_be_handed_on = grouped.shape.facts.expiration is None
-    handed, octets = _Handed(list), 0
+    handed, handed_count = _Handed(list), 0
+    most, each_octets = OUT_LIMIT_OCTETS * grouped.count // grouped.octets, grouped.octets // grouped.count
     for tally, shape, pieces in zip(tallies, grouped.shapes(), grouped.groups, strict=True):
         count, only = len(pieces), tally.route.only
         tally.count += count
         consumer = only.taker(count) if only is not None and may_be_handed_on else None
         if consumer is None:
-            _deliver(handed)  # What becomes of these may lead to messages for queues before.
+            _deliver(handed, each_octets)  # What becomes of these may lead to messages for queues before.
             is_logged |= enqueuer.enqueue(tally.route, shape, pieces)
             continue
-        stretch = enqueuer.stretch(shape, pieces)
-        handed[consumer.sink].append((consumer, stretch))
-        octets += stretch.delivered_octets()
-        if octets > OUT_LIMIT_OCTETS or consumer.sink.shared_credit < UNLIMITED:
-            _deliver(handed)
-            octets = 0
-    _deliver(handed)
+        handed[consumer.sink].append((consumer, enqueuer.stretch(shape, pieces)))
+        handed_count += count
+        if handed_count > most or consumer.sink.shared_credit < UNLIMITED:
+            _deliver(handed, each_octets)
+            handed_count = 0
+    _deliver(handed, each_octets)
     channel.answer_for(grouped.count, is_logged)
 
 
-def _deliver(handed: _Handed) -> None:
+def _deliver(handed: _Handed, each_octets: int) -> None:
     """Have each channel send what its consumers were handed."""
     for sink, each in handed.items():
-        sink.deliver_each(each)
+        sink.deliver_each(each, each_octets)
     handed.clear()
 
 

@@ -30,7 +30,7 @@ class RecordingChannel:
             if consumer.prefetch:
                 consumer.credit -= len(stretch.pieces)
 
-    def deliver_each(self, handed: Sequence[tuple[Consumer, Stretch]]) -> None:
+    def deliver_each(self, handed: Sequence[tuple[Consumer, Stretch]], each_octets: int) -> None:
         for consumer, stretch in handed:
             self.deliver(consumer, stretch)
 

@@ -41,7 +41,7 @@ class Holder:
             self.delivered.append((self.next_tag, message_id, stretch.shape.body(piece), stretch.redelivered))
             self.next_tag += 1
 
-    def deliver_each(self, handed: Sequence[tuple[Consumer, Stretch]]) -> None:
+    def deliver_each(self, handed: Sequence[tuple[Consumer, Stretch]], each_octets: int) -> None:
         for consumer, stretch in handed:
             self.deliver(consumer, stretch)
 

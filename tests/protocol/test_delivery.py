@@ -71,15 +71,19 @@ def test_tags_go_on_over_a_block_of_65536() -> None:
     st.sampled_from([1, 5]),
     st.sampled_from([4096, 131072]),
     st.sampled_from([1, 65530, 65536 * 3 - 2]),
+    st.booleans(),
 )
 def test_runs_for_several_consumers_are_written_as_one_after_another(
-    contents: list[tuple[int, bytes, int]], channel: int, frame_max: int, first_tag: int
+    contents: list[tuple[int, bytes, int]], channel: int, frame_max: int, first_tag: int, has_keys: bool
 ) -> None:
     each = [
         run
         for place, (size, properties, repeats) in enumerate(contents)
         for run in runs(message(bytes(size), b"key %d" % place, properties) * repeats)
     ]
+    if has_keys:
+        each += runs(b"".join(message(b"body", b"k" * size) for size in range(9)))
+        assert each[-1].shape.is_keyed
     tags = [f"ctag {place % 3}" for place in range(len(each))]
     expected: list[bytes] = []
     tag = first_tag

@@ -16,6 +16,8 @@ from tests.protocol.octets import PERSISTENT, PLAIN, content_frames, frame, mess
 FRAME_MAX = 4096
 MAX_MESSAGE = 3000
 ID = b"\x00\x80"
+PUBLISH_OCTETS = len(publish_frame(b"", b"")) - 2
+"""Of a publish frame, without exchange and routing key."""
 
 
 def read(*reads: bytes, largest: int = MAX_MESSAGE) -> list[PublishRun]:
@@ -52,6 +54,10 @@ def ungrouped(grouped: GroupedRun) -> PublishRun:
     run = grouped.in_order()
     keys = run.routing_keys or []
     assert grouped.count == len(run.pieces) == len(keys)
+    contents = [
+        PUBLISH_OCTETS + len(run.shape.address_of(piece)) + len(run.shape.alone(piece)[1]) for piece in run.pieces
+    ]
+    assert grouped.octets == sum(contents)
     assert [key.publish.routing_key for key in grouped.keys] == list(dict.fromkeys(keys))
     for key, shape, pieces in zip(grouped.keys, grouped.shapes(), grouped.groups, strict=True):
         publish = key.publish

@@ -52,7 +52,7 @@ class FakeChannel:
     def deliver(self, consumer: Consumer, stretch: Stretch) -> None:
         raise AssertionError("nothing was published")
 
-    def deliver_each(self, handed: Sequence[tuple[Consumer, Stretch]]) -> None:
+    def deliver_each(self, handed: Sequence[tuple[Consumer, Stretch]], each_octets: int) -> None:
         raise AssertionError("nothing was published")
 
     def deliver_in_turn(self, consumers: Sequence[Consumer], stretch: Stretch) -> None:
