@@ -453,9 +453,14 @@ class FrameReader:
         if data[stop - 1] != FRAME_END:
             raise bad_frame_end(kind, payload, data[stop - 1])
         if kind == FRAME_METHOD:
-            event = self._method(data[at:stop], channel, payload)
-            if stop - at <= REPEATED_OCTETS and type(event) is MethodFrame:
-                remember(data[at:stop], event)
+            frame = data[at:stop]
+            if stop - at > REPEATED_OCTETS:
+                return self._method(frame, channel, payload), stop
+            if not self._pending and (known := find_frame(frame)) is not None:
+                return known, stop
+            event = self._method(frame, channel, payload)
+            if type(event) is MethodFrame:
+                remember(frame, event)
             return event, stop
         if kind == FRAME_HEADER:
             return self._header(data[at:stop], channel, payload), stop

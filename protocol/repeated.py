@@ -1,6 +1,6 @@
-"""Method frames that clients send alike again and again, as they open and close channels: known by their octets.
+"""Method frames that clients send alike again and again, to open and close channels or to poll: known by their octets.
 
-A read that is one such frame is neither cut nor decoded anew. What they mean is the connection's to say.
+Such a frame is not decoded anew, and a read that is one is not even cut. What they mean is the connection's to say.
 """
 
 from typing import Final
@@ -16,6 +16,7 @@ _REPEATED: Final = frozenset(
         constants.CHANNEL_OPEN,
         constants.CHANNEL_CLOSE,
         constants.CHANNEL_CLOSE_OK,
+        constants.BASIC_GET,
     }
 )
 REPEATED_OCTETS: Final = 64

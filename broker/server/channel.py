@@ -35,7 +35,7 @@ from protocol.acks import Ack
 from protocol.content import PublishMethod, Shape
 from protocol.errors import NotImplementedFault, PreconditionFailed
 from protocol.frames import OversizeContent
-from protocol.methods import encode_method
+from protocol.methods import encode_empty, encode_method
 from protocol.runs import GroupedRun, PublishRun
 
 if TYPE_CHECKING:
@@ -388,7 +388,7 @@ class Channel:
         stretch = queue.get()
         if stretch is None:
             self.broker.counters.got_nothing(queue, self)
-            self.reply(commands.Basic.GetEmpty(cluster_id=""))
+            self.send(encode_empty(self.number, commands.Basic.GetEmpty))
             return
         self.broker.counters.got(queue, self, no_ack=no_ack, redelivered=stretch.redelivered)
         if self.broker.firehose.is_on(self.connection.vhost):

@@ -20,7 +20,7 @@ SMALL_FRAME_OCTETS: Final = 8192
 """Messages above, and frames below, are noted, since later versions of RabbitMQ refuse them."""
 CACHED_ROUTES: Final = 1024
 """So many ways of publishing does a channel remember."""
-METHODS_A_TURN: Final = 256
+METHODS_A_TURN: Final = 64
 """So many of a client's ordinary methods are done before other clients get a turn; a read may have ten thousand."""
 CLOSE_LINGER_MS: Final = 5000
 """How long the client has to answer connection.close, or to close the socket after its own."""

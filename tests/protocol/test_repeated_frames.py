@@ -13,6 +13,8 @@ FRAME_MAX = 4096
 OPEN = encode_method(7, build(commands.Channel.Open))
 CLOSE = encode_method(7, build(commands.Channel.Close, reply_code=200, reply_text="done"))
 
+GET = encode_method(7, build(commands.Basic.Get, queue="q", no_ack=True))
+
 
 def reader() -> FrameReader:
     return FrameReader(FRAME_MAX, 1 << 20)
@@ -25,7 +27,7 @@ def methods(*reads: bytes) -> list[MethodFrame]:
     return [event for event in events if isinstance(event, MethodFrame)]
 
 
-@pytest.mark.parametrize("octets", [OPEN, CLOSE])
+@pytest.mark.parametrize("octets", [OPEN, CLOSE, GET])
 def test_the_same_octets_are_the_same_frame_in_all_connections(octets: bytes) -> None:
     (first,), (second,) = methods(octets), methods(octets)
     assert first is second
@@ -37,6 +39,12 @@ def test_frames_are_known_among_others_and_in_pieces() -> None:
     methods(OPEN, CLOSE)
     for reads in ((OPEN + CLOSE,), (OPEN[:5], OPEN[5:] + CLOSE[:9], CLOSE[9:])):
         assert [event.payload for event in methods(*reads)] == [OPEN[7:-1], CLOSE[7:-1]]
+
+
+def test_a_read_of_many_alike_has_one_frame_again_and_again() -> None:
+    (known,) = methods(GET)
+    events = methods(GET * 3 + CLOSE + GET)
+    assert [event is known for event in events] == [True, True, True, False, True]
 
 
 def test_a_known_frame_does_not_end_one_that_has_begun() -> None:
@@ -53,6 +61,8 @@ def test_a_known_frame_within_a_message_is_an_error_as_it_was_before() -> None:
     assert list(cut.feed(publish_frame(channel=7))) == []
     with pytest.raises(AmqpError, match="got non content"):
         list(cut.feed(OPEN))
+    with pytest.raises(AmqpError, match="got non content"):
+        list(reader().feed(publish_frame(channel=7) + OPEN))
 
 
 def test_long_frames_and_other_methods_come_anew_each_time() -> None:
