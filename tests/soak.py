@@ -3,7 +3,8 @@
 Durable messages with confirms and acks, by one publisher and one consumer on raw sockets. The faults: a connection cut,
 a client that talks garbage, a consumer that stalls, queues made and deleted, the process stopped for a second. What was
 confirmed must come, in order; the slope of the broker's resident memory is told, and whether its disk returns to where
-it was. Exit code 1 if something is wrong.
+it was. With ``--streams`` that many clients beside them send single messages (streams.py).
+Exit code 1 if something is wrong.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
@@ -314,15 +316,26 @@ def soak(broker: RunningBroker, seconds: float, chance: random.Random) -> list[s
     return wrong
 
 
+def stream_beside(broker: RunningBroker, count: int, seconds: float, seed: int) -> subprocess.Popen[bytes]:
+    """So many clients that send single messages, in processes of their own."""
+    options = "--clients", str(count), "--seconds", str(PEAK_S + seconds), "--seed", str(seed)
+    return subprocess.Popen([sys.executable, "-m", "tests.streams", str(broker.port), *options])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--hours", type=float, default=8.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--streams", type=int, default=0)
     chosen = parser.parse_args()
+    seconds = chosen.hours * 3600
     with ExitStack() as ends:
         directory = ends.enter_context(tempfile.TemporaryDirectory())
         broker = ends.enter_context(RunningBroker(Path(directory) / "data"))
-        wrong = soak(broker, chosen.hours * 3600, random.Random(chosen.seed))
+        streaming = stream_beside(broker, chosen.streams, seconds, chosen.seed) if chosen.streams else None
+        wrong = soak(broker, seconds, random.Random(chosen.seed))
+        if streaming is not None and streaming.wait() != 0:
+            wrong.append("streams: see above")
     for line in wrong:
         say(f"WRONG: {line}")
     return int(bool(wrong))
