@@ -1,7 +1,7 @@
 """Publishes of one size by routing keys of one length, as generated names and ids are.
 
 All that frames such messages, and all that is alike in their headers, stands at the same places in each. What stands at
-one of these places in all messages is a column, a slice by the size of a message, and is counted at once. Keys and
+one of these places in all messages is a column, a slice by the size of a message, and is compared at once. Keys and
 contents are then taken by ``struct``. Nothing is searched for, so nothing that a body holds can be in the way.
 """
 

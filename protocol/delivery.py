@@ -220,7 +220,8 @@ def write_each(
 ) -> None:
     """Append the frames of several runs' deliveries on one channel, a run for each writer, tags counting through them.
 
-    None was delivered before. It is what ``DeliveryWriter.write`` does for each, without its cost for each.
+    There is at least one, and none was delivered before. It is what ``DeliveryWriter.write`` does for each, without its
+    cost for each.
     """
     counts = list(map(len, runs))
     low, count = first_tag & 0xFFFF, sum(counts)

@@ -171,16 +171,23 @@ class KeyedCutter:
         return PublishRun(self.publish, shape, pieces, routing_keys)
 
     def _grouped(
-        self, before: Keyed | None, shape: Shape, lead: bytes, body_octets: int, count: int, octets: int, span: Span
+        self,
+        before: Keyed | None,
+        shape: Shape,
+        lead: bytes,
+        body_octets: int,
+        count: int,
+        largest_octets: int,
+        span: Span,
     ) -> tuple[GroupedRun, int]:
         """Return the run of these messages by key, as ``_joined``, and how many of them have keys that are text.
 
-        All of them together have so many ``octets``.
+        None of them is larger than ``largest_octets``.
         """
         run = before
         if type(run) is not GroupedRun or run.lead != lead or run.shape is not shape:
             run = GroupedRun(self.publish, shape, lead, body_octets, self._known)
-        return run, run.add(count, octets, span)
+        return run, run.add(count, largest_octets, span)
 
     def _come_again(self, shorts: Sequence[bytes], shape: Shape) -> bool:
         """Whether keys, of which these are some, are worth to be told apart: they came before, or are few."""
@@ -212,8 +219,8 @@ class KeyedCutter:
         is_whole = same == len(lead)
         if self._come_again(columns.shorts(data, at, min(count, _LOOKED_AT)), shape):
             span = partial(columns.cells, data, at, count)
-            like, octets = (lead if is_whole else b"", columns.body_octets), count * columns.octets
-            run, added = self._grouped(before, shape, *like, count, octets, span)
+            like = lead if is_whole else b"", columns.body_octets
+            run, added = self._grouped(before, shape, *like, count, columns.octets, span)
             stop, last = at + added * columns.octets, min(added, _SAME_KEYS)
             self._found(added, columns.shorts(data, stop - last * columns.octets, last))
             return (run, stop) if added else None
@@ -290,15 +297,16 @@ class KeyedCutter:
                     self._limit = _LIMIT_AFTER_MISS
                     return None
         key_at, content = self._key_at + 1, separator[1:]
-        stop = at + sum(map(len, heads)) + count * (len(separator) + octets - 1)
-        shape = self._shape(facts, len(heads[0]) - key_at - 1 if len(set(map(len, heads))) == 1 else -1)
+        head_octets, more_octets = list(map(len, heads)), len(separator) + octets - 1
+        stop, longest = at + sum(head_octets) + count * more_octets, max(head_octets)
+        shape = self._shape(facts, longest - key_at - 1 if min(head_octets) == longest else -1)
         if 4 * len(set(heads)) <= count or self._come_again([head[key_at:] for head in heads[:_LOOKED_AT]], shape):
             is_whole = same == len(lead)
             if not is_whole:
                 bodies = list(map(add, repeat(content[1:]), bodies))
             span = partial(zip, self._shorts_of(heads), bodies)
             like = lead if is_whole else b"", int.from_bytes(lead[11:19])
-            run, added = self._grouped(before, shape, *like, count, stop - at, span)
+            run, added = self._grouped(before, shape, *like, count, longest + more_octets, span)
             self._found(added, heads[-_SAME_KEYS:])
             return run, stop
         shorts = [head[key_at:] for head in heads]

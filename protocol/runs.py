@@ -150,13 +150,13 @@ class GroupedRun:
     """Messages in a row whose routing keys differ, those of each key together.
 
     ``keys`` are in the order in which they came first, ``groups`` the pieces of each; ``lead`` is that of all shapes,
-    empty where headers differ; ``octets`` is the size of all messages, frames and all. ``in_order`` gives the messages
-    as they came.
+    empty where headers differ; ``largest_octets`` is the size of the largest message, frames and all. ``in_order``
+    gives the messages as they came.
     """
 
     __slots__ = (
         *("_body_octets", "_by_key", "_known", "_spans"),
-        *("channel", "count", "keys", "lead", "octets", "publish", "shape"),
+        *("channel", "count", "keys", "largest_octets", "lead", "publish", "shape"),
     )
 
     def __init__(self, publish: KeyedPublish, shape: Shape, lead: bytes, body_octets: int, known: KnownKeys) -> None:
@@ -164,15 +164,15 @@ class GroupedRun:
         self.publish = publish
         self.shape = shape
         self.lead = lead
-        self.count = self.octets = 0
+        self.count = self.largest_octets = 0
         self.keys: list[KnownKey] = []
         self._body_octets = body_octets
         self._known = known
         self._by_key: defaultdict[bytes, list[bytes]] = defaultdict(list)
         self._spans: list[Span] = []
 
-    def add(self, count: int, octets: int, span: Span) -> int:
-        """Add the messages of ``span()``, so many, all of them of so many octets.
+    def add(self, count: int, largest_octets: int, span: Span) -> int:
+        """Add the messages of ``span()``, so many, none larger than that.
 
         Return how many there are before one whose key is no text.
         """
@@ -184,11 +184,10 @@ class GroupedRun:
             try:
                 keys += [learn(short, like) for short in islice(by_key, len(keys), None)]
             except NotText:
-                given, count = count, self._take_back(span)
-                octets = octets * count // given
+                count = self._take_back(span)
         if count:
             self.count += count
-            self.octets += octets
+            self.largest_octets = max(self.largest_octets, largest_octets)
             self._spans.append(span)
         return count
 

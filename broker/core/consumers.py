@@ -27,7 +27,7 @@ class DeliverySink(Protocol):
     def deliver_each(self, handed: Sequence[tuple["Consumer", Stretch]], each_octets: int) -> None:
         """Send several stretches, none redelivered, each to one of its consumers, as ``deliver`` does with one.
 
-        A message has so many octets on average, frames and all.
+        A delivery has about so many octets at most, frames and all.
         """
 
     def deliver_in_turn(self, consumers: Sequence["Consumer"], stretch: Stretch) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def deliver_each(channel: "Channel", handed: Sequence[tuple[Consumer, Stretch]], each_octets: int) -> None:
     """Send several stretches, none of them redelivered, that of each to one of the channel's consumers.
 
-    Their messages have so many octets each, on average.
+    A delivery has about so many octets at most.
     """
     writers = [consumer.writer for consumer, _ in handed]
     if len(handed) == 1 or set(map(type, writers)) != {DeliveryWriter}:

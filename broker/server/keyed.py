@@ -6,7 +6,7 @@ its neighbours (refused, returned, traced, kept for a commit), they do go one by
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from broker.core.consumers import UNLIMITED, Consumer, DeliverySink
 from broker.core.exchanges.exchange import Exchange
@@ -22,6 +22,9 @@ from protocol.runs import GroupedRun, PublishRun
 
 if TYPE_CHECKING:
     from broker.server.channel import Channel
+
+DELIVERY_MORE_OCTETS: Final = 64
+"""What a delivery has beside what was published, with a consumer tag of the usual length."""
 
 _Handed = defaultdict[DeliverySink, list[tuple[Consumer, Stretch]]]
 
@@ -39,13 +42,15 @@ def publish_grouped(channel: "Channel", grouped: GroupedRun) -> None:
     enqueuer, is_logged = channel.broker.enqueuer, False
     may_be_handed_on = grouped.shape.facts.expiration is None
     handed, handed_count = _Handed(list), 0
-    most, each_octets = OUT_LIMIT_OCTETS * grouped.count // grouped.octets, grouped.octets // grouped.count
+    each_octets = grouped.largest_octets + DELIVERY_MORE_OCTETS
+    most = OUT_LIMIT_OCTETS // each_octets
     for tally, shape, pieces in zip(tallies, grouped.shapes(), grouped.groups, strict=True):
         count, only = len(pieces), tally.route.only
         tally.count += count
         consumer = only.taker(count) if only is not None and may_be_handed_on else None
         if consumer is None:
             _deliver(handed, each_octets)  # What becomes of these may lead to messages for queues before.
+            handed_count = 0
             is_logged |= enqueuer.enqueue(tally.route, shape, pieces)
             continue
         handed[consumer.sink].append((consumer, enqueuer.stretch(shape, pieces)))

@@ -37,10 +37,10 @@ class SurgingConnection(Connection):
             self._surge.add(data)
         else:
             self._receive(data, more)
-        if not is_full:
+        if octets:  # There are none where it goes on with what it has read.
             self.broker.polling.noted(octets)
-            if self.has_published and self.broker.gathering.must_look():
-                self._look(octets)
+        if not is_full and self.has_published and self.broker.gathering.must_look():
+            self._look(octets)
         if octets >= HEAVY_OCTETS and not self.is_surging:
             self.broker.heavy_senders.sent(self, octets)
 

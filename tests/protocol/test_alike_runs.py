@@ -142,6 +142,16 @@ def test_any_such_messages_with_a_changed_octet_are_what_they_are_one_by_one(
     assert outcome(bytes(octets)) == octet_by_octet(bytes(octets))
 
 
+@pytest.mark.parametrize("ids", [range(30), [1] * 30], ids=["ids of their own", "one header"])
+def test_any_wrong_octet_within_a_run_is_found(ids: list[int]) -> None:
+    messages = [octets_of([with_id(number)], [b"body"], [b"key"]) for number in ids]
+    at, size = sum(map(len, messages[:20])), len(messages[20])
+    for place in range(at, at + size):
+        octets = bytearray(b"".join(messages))
+        octets[place] ^= 1
+        assert outcome(bytes(octets)) == octet_by_octet(bytes(octets)), f"octet {place - at} of a message of {size}"
+
+
 def test_fuzzed_sizes_raise_nothing_but_errors_of_the_protocol() -> None:
     octets = octets_of([with_id(number) for number in range(30)], [b"body"], [b"key"])
     for at in range(len(FRAME), len(FRAME) + 24):

@@ -3,7 +3,7 @@
 from itertools import chain
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protocol.content import header_facts
@@ -73,6 +73,7 @@ def test_tags_go_on_over_a_block_of_65536() -> None:
     st.sampled_from([1, 65530, 65536 * 3 - 2]),
     st.booleans(),
 )
+@example([(1, PLAIN, 1)], 1, 131072, 1, True)
 def test_runs_for_several_consumers_are_written_as_one_after_another(
     contents: list[tuple[int, bytes, int]], channel: int, frame_max: int, first_tag: int, has_keys: bool
 ) -> None:

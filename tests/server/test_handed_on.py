@@ -16,6 +16,7 @@ from tests.server.wired import Client, Node, Wire, running_node
 
 QUEUES = [f"q{number}" for number in range(5)]
 ROUNDS = 20
+Tags = defaultdict[str | None, list[int]]
 
 
 @pytest.fixture
@@ -47,15 +48,17 @@ def publish(client: Client) -> None:
         client.feed(b"".join(message(b"%02d" % turn, name.encode()) for turn in range(ROUNDS) for name in QUEUES))
 
 
-def got(client: Client) -> dict[str | None, list[bytes]]:
-    """Return what each consumer got; the delivery tags follow each other."""
+def got(client: Client, tags: Tags | None = None) -> dict[str | None, list[bytes]]:
+    """Return what each consumer got; the delivery tags, which follow each other, go to ``tags``."""
     found: dict[str | None, list[bytes]] = defaultdict(list)
     delivers = [method for method in client.received() if isinstance(method, commands.Basic.Deliver)]
-    tags = [deliver.delivery_tag or 0 for deliver in delivers]
-    assert tags == list(range(tags[0], tags[0] + len(tags)))
-    for deliver, body in zip(delivers, client.bodies, strict=True):
+    numbers = [deliver.delivery_tag or 0 for deliver in delivers]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    for deliver, number, body in zip(delivers, numbers, client.bodies, strict=True):
         assert deliver.routing_key == deliver.consumer_tag
         found[deliver.consumer_tag].append(body)
+        if tags is not None:
+            tags[deliver.consumer_tag].append(number)
     client.bodies.clear()
     return found
 
@@ -74,11 +77,16 @@ def test_each_consumer_gets_its_queue_in_order(node: Node, publisher: Client, no
     with patch("broker.server.deliveries.write_each", wraps=write_each) as written:
         publish(publisher)
     assert written.called
-    assert got(client) == dict.fromkeys(QUEUES, EXPECTED)
+    tags = Tags(list)
+    assert got(client, tags) == dict.fromkeys(QUEUES, EXPECTED)
     assert counts(node) == {(0, 0 if no_ack else len(EXPECTED))}
+    queues = node.broker.vhosts["/"].queues
+    assert {consumer.delivered_count for name in QUEUES for consumer in queues[name].consumers} == {len(EXPECTED)}
     if not no_ack:
-        client.send(commands.Basic.Ack, delivery_tag=0, multiple=True)
-        assert counts(node) == {(0, 0)}
+        for settled, queue in enumerate(QUEUES, 1):
+            for tag in tags[queue]:
+                client.send(commands.Basic.Ack, delivery_tag=tag)
+            assert [queues[name].unacked_count for name in QUEUES] == [0] * settled + [len(EXPECTED)] * (5 - settled)
 
 
 def test_what_was_handed_on_and_not_acked_comes_back_in_its_place(node: Node, publisher: Client) -> None:
@@ -146,7 +154,10 @@ def test_a_client_that_does_not_read_is_sent_no_more_than_a_write(node: Node, pu
     assert left + len(wire.written) // len(body) == 20 * len(QUEUES)
 
 
-def test_neither_is_one_whose_messages_begin_small(node: Node, publisher: Client) -> None:
+@pytest.mark.parametrize("bodies", [(b"s", bytes(40_000)), (bytes(40_000), b"s")], ids=["begin small", "begin large"])
+def test_neither_is_one_whose_messages_have_other_sizes(
+    node: Node, publisher: Client, bodies: tuple[bytes, ...]
+) -> None:
     client = consume(node, no_ack=True)
     numbers = count()
 
@@ -163,5 +174,22 @@ def test_neither_is_one_whose_messages_begin_small(node: Node, publisher: Client
     client.received()
     wire = client.wire = FullWire(client)
     client.connection._transport = wire  # type: ignore[assignment]
-    publisher.connection.data_received(messages(b"s"), [messages(bytes(40_000))])
+    publisher.connection.data_received(messages(bodies[0]), list(map(messages, bodies[1:])))
     assert 0 < len(wire.written) < 2.5 * OUT_LIMIT_OCTETS
+
+
+def test_a_write_is_no_larger_than_its_limit_however_many_queues_it_is_for(node: Node, publisher: Client) -> None:
+    names = [f"many {number:02}" for number in range(60)]
+    client = node.connect()
+    for name in names:
+        publisher.declare(name)
+        client.send(commands.Basic.Consume, queue=name, consumer_tag=name, no_ack=True)
+    octets = b"".join(message(b"body", name.encode()) for _ in range(200) for name in names)
+    publisher.feed(octets)
+    client.received()
+    written: list[int] = []
+    with patch.object(client.wire, "write", lambda octets: written.append(len(octets))):
+        publisher.feed(octets)
+    assert sum(written) > OUT_LIMIT_OCTETS
+    assert max(written) < OUT_LIMIT_OCTETS
+    assert len(written) < 5

@@ -15,6 +15,7 @@ from broker.server.polling import (
     SAMPLE_MS,
     SAMPLE_READS,
     SLOW_MS,
+    TURN_US,
     TURNS,
     BusyPolling,
 )
@@ -63,8 +64,8 @@ def test_polling_stays_on_where_more_is_read_with_it_and_is_tried_again_after_a_
 def test_polling_that_does_not_pay_is_off_twice_as_long_each_time() -> None:
     loop = Loop()
     on_ms = loop.read(FIRST_OFF_MS + LAST_OFF_MS * 10, without=10, with_it=10)
-    tries = 6 + 10  # after 1, 3, 7, 15 and 31 s, then every 32
-    assert 0 < on_ms < tries * TRY_MS
+    tries = 6 + 9  # at once, after 1, 3, 7, 15 and 31 s, then every 32
+    assert tries * 2 * SAMPLE_MS < on_ms < tries * TRY_MS
 
 
 @pytest.mark.parametrize("with_it", [5, 10, 10 * GAIN - 0.5])
@@ -82,6 +83,45 @@ def test_smaller_reads_of_the_same_octets_do_not_pay() -> None:
             loop.polling.noted(OCTETS // 2 if loop.polling.is_on else OCTETS)
     assert not loop.polling.is_on
     assert loop.read(FIRST_OFF_MS // 2, without=10, with_it=10) == 0
+
+
+class Samples:
+    """A try whose samples have rates of their own, in reads a millisecond."""
+
+    def __init__(self, *rates: float) -> None:
+        loop = Loop()
+        for rate in rates:
+            on_before, count = loop.polling.is_on, len(loop.polling._rates)
+            for _ in range(1000):
+                if (loop.polling.is_on, len(loop.polling._rates)) != (on_before, count):
+                    break
+                loop.read(1, without=rate, with_it=rate)
+        self.is_on = loop.polling.is_on
+
+
+@pytest.mark.parametrize("rates", [(10, 20, 10, 10), (10, 10, 10, 20), (10, 20, 20, 20), (20, 20, 10, 20)])
+def test_one_sample_that_says_otherwise_is_enough_to_leave_it_off(rates: tuple[float, ...]) -> None:
+    assert Samples(10, 20, 10, 20).is_on
+    assert not Samples(*rates).is_on
+
+
+def test_it_is_off_for_a_short_time_again_after_it_has_paid() -> None:
+    loop = Loop()
+    loop.read(FIRST_OFF_MS * 4 + TRY_MS, without=10, with_it=10)
+    assert not loop.polling.is_on
+    loop.read(FIRST_OFF_MS * 4, without=10, with_it=20)
+    assert loop.polling.is_on
+    loop.read(ON_MS + TRY_MS, without=10, with_it=10)
+    assert loop.read(FIRST_OFF_MS + TRY_MS, without=10, with_it=10) > 0
+
+
+def test_reads_of_nothing_do_not_pay() -> None:
+    loop = Loop()
+    for _ in range(TRY_MS * 4):
+        loop.clock.advance(1)
+        for _ in range(10):
+            loop.polling.noted(0)
+        assert not loop.polling.is_on or len(loop.polling._rates) < len(PATTERN)
 
 
 def test_slow_reads_are_not_polled_for() -> None:
@@ -147,9 +187,25 @@ def test_a_read_begins_the_turns_anew_and_is_not_counted_as_idle(polled: Polled)
     polled.polling.noted(OCTETS)
     for _ in range(10):
         assert polled.turns.take(5) == 5
+        polled.turns.now_us += 1000  # to handle what was read
         polled.polling.noted(OCTETS)
     assert polled.turns.take(1000) == TURNS + 1
-    assert polled.idle_us == 5 + 9 * 4 + TURNS - 1
+    assert polled.idle_us == 4 + 9 * 3 + TURNS - 1
+
+
+def test_a_turn_that_took_long_was_not_idle(polled: Polled) -> None:
+    polled.polling.noted(OCTETS)
+    assert polled.turns.take(5) == 5
+    polled.turns.now_us += 1000
+    assert polled.turns.take(1) == 1
+    assert polled.idle_us == 4 + TURN_US
+
+
+def test_the_loop_polls_no_more_when_it_is_switched_off(polled: Polled) -> None:
+    polled.polling.noted(OCTETS)
+    assert polled.turns.take(5) == 5
+    polled.polling.is_on = False
+    assert polled.turns.take(1000) == 1
 
 
 def test_nothing_is_polled_for_while_something_else_is_under_way(polled: Polled) -> None:
@@ -185,6 +241,11 @@ def test_a_broker_polls_after_a_read_but_not_while_the_log_is_being_written(tmp_
         client.connection.data_received(message(b"transient", b"nowhere"))
         assert polling._is_polling
         assert turns.take(1000) == TURNS
+        stream = object()
+        node.broker.gathering.streams.add(stream)
+        client.connection.data_received(message(b"transient", b"nowhere"))
+        assert not polling._is_polling, "what is gathered comes when it is due"
+        node.broker.gathering.streams.clear()
         client.connection.data_received(message(b"kept", b"q", PERSISTENT))
         assert not polling._is_polling
         node.settle()
@@ -193,13 +254,24 @@ def test_a_broker_polls_after_a_read_but_not_while_the_log_is_being_written(tmp_
         assert turns.take(1000) == TURNS
 
 
+def test_what_is_read_counts_by_its_octets(tmp_path: Path) -> None:
+    with running_node(tmp_path) as node:
+        client = node.connect(make=SurgingConnection)
+        before, read = node.broker.polling._octets, message(bytes(1000), b"nowhere")
+        client.feed(read)
+        client.feed(b"")
+        assert node.broker.polling._octets - before == len(read)
+
+
 def test_polling_in_vain_does_not_make_a_loop_busy(tmp_path: Path) -> None:
     with running_node(tmp_path) as node:
-        node.clock.used_ms += 1000
-        busy_ms = node.broker._busy_ms()
-        node.clock.used_ms += 10
-        node.broker.polling.idle_us += 8_000
-        assert node.broker._busy_ms() == busy_ms + 2
+        gathering, polling = node.broker.gathering, node.broker.polling
+        for vain_share, is_busy in ((0.9, False), (0.0, True)):
+            node.clock.advance(1000)
+            node.clock.used_ms += 1000
+            polling.idle_us += round(vain_share * 1_000_000)
+            gathering._see_how_busy()
+            assert gathering.is_busy is is_busy
 
 
 def test_a_broker_does_not_poll_where_that_is_off(tmp_path: Path) -> None:
