@@ -23,7 +23,7 @@ Call = Callable[[], None]
 class Committer:
     """One thread, started with its first job. All but ``report`` and the private methods are for the loop's thread."""
 
-    __slots__ = ("_done", "_jobs", "_name", "_notify", "_on_failure", "_thread", "failure")
+    __slots__ = ("_done", "_jobs", "_name", "_notify", "_on_failure", "_reported", "_submitted", "_thread", "failure")
 
     def __init__(self, name: str, notify: Callable[[Call], None], on_failure: Callable[[StorageError], None]) -> None:
         self._name = name
@@ -32,11 +32,18 @@ class Committer:
         self._jobs: SimpleQueue[Callable[[], Call] | tuple[float, Call] | None] = SimpleQueue()
         self._done: deque[Call] = deque()
         self._thread: threading.Thread | None = None
+        self._submitted = self._reported = 0
         self.failure: StorageError | None = None
 
     def submit(self, work: Callable[[], Result], then: Callable[[Result], None]) -> None:
         """Have ``work()`` done in the thread, and ``then(result)`` called in the loop."""
+        self._submitted += 1
         self._put(lambda: partial(then, work()))
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the thread has a job, or jobs wait for it; after a failure none does."""
+        return self.failure is None and self._submitted != self._reported
 
     def call_after(self, seconds: float, then: Call) -> None:
         """Have ``then()`` called in the loop after ``seconds``; at once if a job comes in between."""
@@ -105,6 +112,7 @@ class Committer:
                 self.failure = StorageError(f"storage failed: {error.__class__.__name__}: {error}")
                 self.failure.__cause__ = error
             then = partial(self._on_failure, self.failure)
+        self._reported += 1  # Before who waits for the report may look.
         self.report(then)
 
     def report(self, then: Call) -> None:

@@ -226,8 +226,9 @@ class Store:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing waits for a thread: all that was flushed is on disk, and trimming is done for now."""
-        return not (self._line_length or self._is_lazy or self._is_filled() or self._trimmer.is_busy)
+        """Nothing waits for a thread: what was flushed is on disk, trimming is done for now, nothing is read back."""
+        is_writing = self._line_length or self._is_lazy or self._is_filled()
+        return not (is_writing or self._trimmer.is_busy or self._pager.is_working)
 
     def publish(self, queue_ids: Sequence[int], ids: range, envelope: bytes, pieces: list[bytes]) -> None:
         """Append a run of messages: ``pieces`` with consecutive ``ids`` and one ``envelope``, in ``queue_ids``.

@@ -28,16 +28,15 @@ GAIN: Final = 1.15
 """It pays if each sample with it had so many times the octets of each without, in the same time."""
 ON_MS: Final = 4_000
 """It is on for so long before it is tried again."""
-FIRST_OFF_MS: Final = 1_000
-LAST_OFF_MS: Final = 32_000
-"""It is off for so long when it did not pay: the first time, and at most, as each time in a row doubles it."""
+OFF_MS: Final = 2_000
+"""It is off for so long when it did not pay: what clients do may change at any time, and a try costs little."""
 
 
 class BusyPolling:
     """Whether the loop polls. ``may_poll()`` says whether nothing under way needs the processor, or the interpreter."""
 
     __slots__ = (
-        *("_call_soon", "_clock", "_is_polling", "_look_at", "_may_poll", "_octets", "_off_ms"),
+        *("_call_soon", "_clock", "_is_polling", "_look_at", "_may_poll", "_octets"),
         *("_rates", "_reads", "_sample_from_ms", "_seen", "_turned_us", "_turns", "_until_ms", "idle_us", "is_on"),
     )
 
@@ -55,7 +54,6 @@ class BusyPolling:
         self._reads = self._octets = 0
         self._is_polling = False
         self._seen = self._turns = self._turned_us = 0
-        self._off_ms = FIRST_OFF_MS
         self._rates: list[float] = []
         self.idle_us = 0
         """For how long the loop has polled in vain, all in all: between turns that brought no read."""
@@ -129,9 +127,4 @@ class BusyPolling:
         without = max(rate for rate, is_on in zip(self._rates, PATTERN, strict=True) if not is_on)
         with_it = min(rate for rate, is_on in zip(self._rates, PATTERN, strict=True) if is_on)
         self.is_on = with_it >= GAIN * without > 0
-        if self.is_on:
-            self._off_ms = FIRST_OFF_MS
-            self._until_ms = now_ms + ON_MS
-        else:
-            self._until_ms = now_ms + self._off_ms
-            self._off_ms = min(self._off_ms * 2, LAST_OFF_MS)
+        self._until_ms = now_ms + (ON_MS if self.is_on else OFF_MS)
