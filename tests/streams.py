@@ -24,11 +24,11 @@ from typing import Final, NamedTuple
 from pamqp import commands
 
 from protocol.methods import build, encode_method
-from tests.faults.clients import HELLO, OPEN_OK, read_until
+from tests.faults.clients import log_in_at, read_until
 from tests.protocol.octets import message
+from tests.waiting import DEADLINE_S, until
 
 QUEUE: Final = "streams"
-DEADLINE_S: Final = 60.0
 LIFE_S: Final = (1.0, 20.0)
 NICENESS: Final = 10
 """Senders run when the broker does not, so that it reads what they send at once, until that is too much for it."""
@@ -47,9 +47,7 @@ CLOSE_OK: Final = struct.pack(">HH", 10, 51)
 
 def connected(port: int) -> socket.socket:
     """A socket on which channel 1 is open."""
-    client = socket.create_connection(("127.0.0.1", port), DEADLINE_S)
-    client.sendall(HELLO)
-    read_until(client, OPEN_OK)
+    client = log_in_at(port)
     client.sendall(encode_method(1, build(commands.Channel.Open)))
     read_until(client, CHANNEL_OPEN_OK)
     return client
@@ -124,6 +122,15 @@ class Reader:
         return all(self.last.get(client_id, -1) == count - 1 for client_id, count in sent.items() if count >= 0)
 
 
+def told(sent_by: "SimpleQueue[tuple[int, int]]") -> dict[int, int]:
+    """What senders have told since the last time: of each client how many messages it sent."""
+    found = {}
+    while not sent_by.empty():
+        client_id, count = sent_by.get()
+        found[client_id] = count
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.streams", description=__doc__)
     parser.add_argument("port", type=int)
@@ -150,26 +157,25 @@ def main() -> int:
             sender.start()
         sent: dict[int, int] = {}
         until_s = time.monotonic() + chosen.seconds
-        while time.monotonic() < until_s + DEADLINE_S and any(sender.is_alive() for sender in senders):
+
+        def have_ended() -> bool:
             if time.monotonic() >= until_s:
                 ends.set()
-            while not sent_by.empty():
-                client_id, count = sent_by.get()
-                sent[client_id] = count
-            time.sleep(0.1)
-        while not sent_by.empty():
-            client_id, count = sent_by.get()
-            sent[client_id] = count
-        deadline_s = time.monotonic() + DEADLINE_S
-        while not reader.has_all(sent) and time.monotonic() < deadline_s:
-            time.sleep(0.1)
+            sent.update(told(sent_by))
+            return not any(sender.is_alive() for sender in senders)
+
+        wrong: list[str] = []
+        try:
+            until(have_ended, "some senders never ended", chosen.seconds + DEADLINE_S)
+            sent.update(told(sent_by))
+            until(lambda: reader.has_all(sent), "not all has come of those who closed in order")
+        except AssertionError as problem:
+            wrong.append(str(problem))
         client.shutdown(socket.SHUT_RDWR)
         reading.join(DEADLINE_S)
-    wrong = reader.wrong[:10]
-    if not reader.has_all(sent):
-        wrong.append("not all has come of those who closed in order")
+    wrong += reader.wrong[:10]
     wrong += [
-        f"sender {number} ended with {sender.exitcode}" for number, sender in enumerate(senders) if sender.exitcode
+        f"sender {number} ended with {sender.exitcode}" for number, sender in enumerate(senders) if sender.exitcode != 0
     ]
     reset_count = list(sent.values()).count(-1)
     came = sum(number + 1 for number in reader.last.values())

@@ -1,7 +1,7 @@
 """Busy polling: to ask for the next read for a moment instead of sleeping until it comes, while that pays.
 
 To put the loop's thread to sleep and to wake it takes the kernel as long as a quick client needs to answer. Where one
-waits for the other all the time, a request and its reply say, that is most of a round trip. So while polling is on, the
+waits for the other all the time, a request and its reply say, it is a third of a round trip. While polling is on, the
 loop takes up to ``TURNS`` turns after a read before it sleeps. Where clients are slower than that, send at a pace of
 their own, or need the processor themselves, it would only cost. So now and then it is tried, on and off by turns, and
 stays on only if more octets were read with it. A loop that sleeps is not woken for any of this.

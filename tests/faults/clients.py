@@ -89,7 +89,12 @@ def resident_octets(broker: RunningBroker) -> int:
 
 def log_in(broker: RunningBroker, greeting: bytes = HELLO) -> socket.socket:
     """A socket on which a connection is open."""
-    client = socket.create_connection(("127.0.0.1", broker.port), DEADLINE_S)
+    return log_in_at(broker.port, greeting)
+
+
+def log_in_at(port: int, greeting: bytes = HELLO) -> socket.socket:
+    """As ``log_in``, for a process that only knows where the broker listens."""
+    client = socket.create_connection(("127.0.0.1", port), DEADLINE_S)
     client.sendall(greeting)
     read_until(client, OPEN_OK)
     return client
